@@ -1,0 +1,3 @@
+"""ntprl: reinforcement learning after next-token prediction, reproduced."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,73 @@
+"""Training state in one safetensors file: weights, optimiser moments, step and configuration."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ntprl.errors import InputError
+from ntprl.transformer import Transformer, TransformerConfig
+
+
+def save(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None = None, **facts) -> None:
+    """Write atomically: a killed run leaves the last whole checkpoint. `facts` must be JSON values."""
+    tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.named_parameters()}
+    if optimizer is not None:
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value.detach().cpu() for name, value in state.items()}
+    metadata = {"facts": json.dumps(facts), "model": json.dumps(asdict(model.config))}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    os.replace(temporary, path)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"checkpoint {path} cannot be read, it may be cut off ({error})") from None
+    if not metadata or not {"facts", "model"} <= metadata.keys():
+        raise InputError(f"checkpoint {path} was not written by ntprl: it has no configuration")
+    return tensors, metadata
+
+
+def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None = None) -> dict:
+    """Load a checkpoint into model and optimizer in place; return the facts saved with it.
+
+    Raises InputError if the file is missing, damaged, of another model, or without the optimiser asked for.
+    """
+    tensors, metadata = _read(path)
+    stored, wanted = json.loads(metadata["model"]), asdict(model.config)
+    for field, value in wanted.items():
+        if stored.get(field) != value:
+            raise InputError(f"checkpoint {path} has {field} = {stored.get(field)!r}, the model has {field} = {value!r}")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    if optimizer is not None:
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                state.setdefault(int(index), {})[name] = value
+        if not state:
+            raise InputError(f"checkpoint {path} holds no optimiser state: training cannot go on from it")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return json.loads(metadata["facts"])
+
+
+def load_model(path: Path, device: str = "cpu") -> Transformer:
+    """The model stored in a checkpoint, ready to sample from."""
+    _, metadata = _read(path)
+    model = Transformer(TransformerConfig(**json.loads(metadata["model"])))
+    restore(path, model)
+    return model.to(device)

@@ -1,0 +1,85 @@
+"""What is measured on a model, and how sure we are."""
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+
+from ntprl.sampling import greedy, sample
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.task import PAD, Task, lengths
+from ntprl.transformer import Transformer
+
+
+def interval(rate: float, n: int) -> tuple[float, float]:
+    """Wilson 95 % interval of a rate measured on n independent draws; (0, 1) if n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    ci = binomtest(round(rate * n), n).proportion_ci(method="wilson")
+    return ci.low, ci.high
+
+
+def share(mask: np.ndarray) -> float:
+    """Mean of a boolean array, NaN if it is empty."""
+    return float(np.mean(mask)) if len(mask) else float("nan")
+
+
+@torch.inference_mode()
+def chain_probabilities(model: Transformer, task: Task, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How well the next link of the chain is known when all links before it are given (teacher forcing).
+
+    Returns (probability of the right token, is it the likeliest), both (n, L + 1); the last column is EOS.
+    Before the last column EOS is left out and the rest renormalised: whether to go on is another question.
+    """
+    device = model.embed.weight.device
+    answers = task.long(prompts)
+    inputs = np.concatenate((prompts, np.maximum(answers[:, :-1], 0)), axis=1)
+    logits = model(torch.as_tensor(inputs, device=device), n_out=answers.shape[1]).float().cpu()  # (n, L + 1, V)
+    target = torch.as_tensor(answers)
+    inner = (target != task.eos) & (target != PAD)
+    logits[..., task.eos] = logits[..., task.eos].masked_fill(inner, -torch.inf)
+    right = logits.softmax(-1).gather(2, target.clamp(min=0)[..., None])[..., 0]
+    hit = logits.argmax(-1) == target
+    outside = target == PAD  # ragged chains: nothing to predict there
+    return right.masked_fill(outside, torch.nan).numpy(), (hit | outside).numpy()
+
+
+def answer_measures(task: Task, prompts: np.ndarray, answers: np.ndarray, name: str) -> dict[str, float]:
+    """Rates of one set of answers, each key starting with `name` (greedy or sampled)."""
+    right, length = task.r_e2e(prompts, answers), lengths(answers, task.eos)
+    is_long = length > task.short_length
+    return {
+        f"{name}_accuracy": share(right),
+        f"{name}_long": share(is_long),
+        f"{name}_median_length": float(np.median(length)),
+        f"{name}_long_accuracy": share(right[is_long]),
+        f"{name}_short_accuracy": share(right[~is_long]),
+    }
+
+
+def measure(model: Transformer, task: Task, n: int, seed: int, step: int, temperature: float = 1.0) -> dict[str, float]:
+    """Every measure of the book on n fresh prompts; the draws depend on (seed, evaluation, step) alone.
+
+    greedy_*, sampled_*   accuracy by r_e2e, share of long answers, median length, accuracy of the long
+                          and of the short answers (NaN if there are none)
+    chain_accuracy        share of prompts whose chain is likeliest at every link after the first
+    link_error            mean probability of a wrong link after the first
+    """
+    prompts = task.prompts(n, numpy_rng(seed, "evaluation", step))
+    max_new = task.long_length + 1
+    generator = torch_rng(seed, "evaluation", step, device=str(model.embed.weight.device))
+    drawn = sample(model, prompts, task.eos, max_new, temperature, generator)
+    right, hit = chain_probabilities(model, task, prompts)
+    row = answer_measures(task, prompts, greedy(model, prompts, task.eos, max_new), "greedy")
+    row |= answer_measures(task, prompts, drawn, "sampled")
+    row |= {
+        "chain_accuracy": share(hit[:, 1:].all(axis=1)),
+        "link_error": float(1 - np.nanmean(right[:, 1:])),
+        "n_eval": n,
+    }
+    return row
+
+
+def length_distribution(answers: np.ndarray, task: Task) -> np.ndarray:
+    """Share of answers at each length 0..L+1, (L + 2,)."""
+    counts = np.bincount(lengths(answers, task.eos), minlength=task.long_length + 2)
+    return counts / max(1, len(answers))

@@ -1,0 +1,118 @@
+"""Next-token prediction on a mixture of long and short demonstrations.
+
+Departures from the paper, as far as its set-up is known: (1) the loss is on the answer only, not on
+the random input symbols; (2) the learning rate warms up, stays, then falls linearly to 0, since a
+constant one leaves the stop probability wandering around its calibrated value; (3) gradients are
+clipped at norm 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from ntprl import checkpoint
+from ntprl.errors import InputError, require_integer, require_number
+from ntprl.mixture import Mixture
+from ntprl.seeds import numpy_rng
+from ntprl.task import PAD, Demonstrations
+from ntprl.transformer import Transformer
+
+# (steps done, model, loss of the last step or None before the first) -> a row for the log, or None
+Callback = Callable[[int, Transformer, torch.Tensor | None], dict | None]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    steps: int = 600  # optimiser steps
+    batch: int = 128  # demonstrations in a step, all fresh
+    lr: float = 2e-3  # highest learning rate of AdamW
+    warmup: int = 50  # steps from 0 to lr
+    cooldown: float = 0.5  # share of the steps, at the end, in which the rate falls to 0
+    weight_decay: float = 0.0  # 0 makes AdamW Adam
+
+    def __post_init__(self) -> None:
+        require_integer("steps", self.steps, low=0)
+        require_integer("batch", self.batch, low=1)
+        require_integer("warmup", self.warmup, low=0)
+        for name, high in (("lr", 1.0), ("cooldown", 1.0), ("weight_decay", 1.0)):
+            require_number(name, getattr(self, name), low=0, high=high)
+
+
+def learning_rate(config: PretrainConfig, step: int) -> float:
+    """Rate at 0-based `step`: trapezoid of warm-up, plateau and cool-down."""
+    rise = (step + 1) / (config.warmup + 1)
+    fall = (config.steps - step) / max(1.0, config.cooldown * config.steps)
+    return config.lr * min(1.0, rise, fall)
+
+
+def next_token_loss(model: Transformer, parts: tuple[Demonstrations, ...]) -> torch.Tensor:
+    """Mean over all answer tokens of -log pi(token | prompt, answer so far).
+
+    Each part is one batch of equal-length demonstrations: long and short ones are never padded to
+    each other. Prompts get no loss.
+    """
+    device = model.embed.weight.device
+    total, n_tokens = torch.zeros((), device=device), 0
+    for prompts, answers in parts:
+        if len(prompts) == 0:
+            continue
+        prompts, answers = (torch.as_tensor(rows, device=device) for rows in (prompts, answers))
+        inputs = torch.cat((prompts, answers[:, :-1].clamp(min=0)), dim=1)  # PAD is no token; its loss is masked
+        logits = model(inputs, n_out=answers.shape[1])  # (n, T, V)
+        total = total + F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=PAD, reduction="sum")
+        n_tokens += int((answers != PAD).sum())
+    return total / max(1, n_tokens)
+
+
+def make_optimizer(model: Transformer, config: PretrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def pretrain(
+    model: Transformer,
+    mixture: Mixture,
+    config: PretrainConfig,
+    seed: int,
+    callback: Callback | None = None,
+    checkpoint_path: Path | None = None,
+    checkpoint_every: int = 500,
+) -> list[dict]:
+    """Train `model` in place on fresh draws of `mixture`; return the log, one row for each dict the callback gave.
+
+    Step s draws from the generator (seed, data, s). The callback is asked before the first step and
+    after each. If `checkpoint_path` exists, training goes on from it, to the same weights and log, bit
+    for bit, as a run that was never stopped (same machine, same number of threads). Raises InputError
+    if the checkpoint belongs to another run.
+    """
+    optimizer = make_optimizer(model, config)
+    identity = {"seed": seed, "p_cot": mixture.p_cot, "task": repr(mixture.task), "pretrain": asdict(config)}
+    first, log = 0, []
+
+    def report(done: int, loss: torch.Tensor | None) -> None:
+        row = None if callback is None else callback(done, model, loss)
+        if row is not None:
+            log.append({"step": done, **row})
+
+    if checkpoint_path is not None and Path(checkpoint_path).exists():
+        facts = checkpoint.restore(checkpoint_path, model, optimizer)
+        first, log = facts.pop("step"), facts.pop("log")
+        if facts != identity:
+            raise InputError(f"checkpoint {checkpoint_path} belongs to another run: {facts}, not {identity}")
+    else:
+        report(0, None)
+    for step in range(first, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        loss = next_token_loss(model, mixture.draw(config.batch, numpy_rng(seed, "data", step)))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        done = step + 1
+        report(done, loss.detach())
+        if checkpoint_path is not None and (done % checkpoint_every == 0 or done == config.steps):
+            checkpoint.save(checkpoint_path, model, optimizer, step=done, log=log, **identity)
+    return log

@@ -1,0 +1,81 @@
+"""Closed forms for a model that knows everything about the mixture but the parity.
+
+Such a model is *calibrated*: it writes the long answer with probability p and treats the short one
+as a fair draw among the K symbols. Symbols: p = p_cot, K = modulus (2 for parity), tau = temperature.
+The threshold and the calibration for K = 2 are the paper's; every other K is ours.
+"""
+
+from fractions import Fraction
+from itertools import product
+
+Number = float | Fraction
+
+
+def first_token_probability(p: Number, modulus: int = 2) -> Number:
+    """P(y_1 = x_1) = p + (1 - p)/K: every long answer starts with x_1, and a K-th of the short ones do."""
+    return p + (1 - p) / modulus
+
+
+def stop_probability(p: Number, modulus: int = 2) -> Number:
+    """P(EOS | y_1 = x_1) = ((1 - p)/K) / (p + (1 - p)/K); for K = 2 it is (1 - p)/(1 + p)."""
+    return ((1 - p) / modulus) / first_token_probability(p, modulus)
+
+
+def calibrated_accuracy(p: Number, modulus: int = 2) -> Number:
+    """Accuracy of sampled answers, p + (1 - p)/K: long ones are right, a K-th of the short ones are."""
+    return p + (1 - p) / modulus
+
+
+def rewarded_long_share(p: Number, modulus: int = 2) -> Number:
+    """Share of long answers among the right ones, p / (p + (1 - p)/K); for K = 2 it is 2p/(1 + p)."""
+    return p / calibrated_accuracy(p, modulus)
+
+
+def threshold(shared: Number) -> Number:
+    """p* = m/(1 + m): greedy decoding goes on iff p > p*.
+
+    m is the share of short demonstrations that agree with the greedy prefix up to the token where long
+    and short part, and continue with their likeliest token there.
+    """
+    return shared / (1 + shared)
+
+
+def parity_threshold(modulus: int = 2) -> Fraction:
+    """m = 1/K for sums modulo K, so p* = 1/(K + 1): 1/3 for parity."""
+    return threshold(Fraction(1, modulus))
+
+
+def tempered_long_share(p: float, tau: float, modulus: int = 2) -> float:
+    """P(long) when the first token and the stop decision are both sampled at temperature tau, chains perfect.
+
+    A token of probability q is drawn with probability q^(1/tau) / sum of q'^(1/tau).
+    """
+    q_right = first_token_probability(p, modulus) ** (1 / tau)
+    q_wrong = (modulus - 1) * ((1 - p) / modulus) ** (1 / tau)
+    q_stop = stop_probability(p, modulus)
+    q_go = (1 - q_stop) ** (1 / tau)
+    return q_right / (q_right + q_wrong) * q_go / (q_go + q_stop ** (1 / tau))
+
+
+def enumerate_demonstrations(d: int, p: Fraction, modulus: int = 2) -> list[tuple[tuple, tuple, Fraction]]:
+    """Every (prompt, answer, probability) of D(p) for d symbols, by brute force; EOS is written as "."."""
+    rows = []
+    weight = Fraction(1, modulus**d)
+    for x in product(range(modulus), repeat=d):
+        sums = tuple(sum(x[:i]) % modulus for i in range(1, d + 1))
+        rows += [(x, (*sums, "."), p * weight), (x, (sums[-1], "."), (1 - p) * weight)]
+    return rows
+
+
+def blind_next_token(d: int, p: Fraction, x_1: int, prefix: tuple, modulus: int = 2) -> dict[object, Fraction]:
+    """Exact next-token distribution for a reader who sees x_1 and the answer so far, but no other symbol.
+
+    This is what the best predictor without the parity feature says about the first two answer tokens.
+    """
+    mass: dict[object, Fraction] = {}
+    for x, answer, weight in enumerate_demonstrations(d, p, modulus):
+        if x[0] == x_1 and answer[: len(prefix)] == prefix and len(answer) > len(prefix):
+            token = answer[len(prefix)]
+            mass[token] = mass.get(token, Fraction(0)) + weight
+    total = sum(mass.values())
+    return {token: m / total for token, m in sorted(mass.items(), key=lambda item: str(item[0]))}
