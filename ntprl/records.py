@@ -1,6 +1,6 @@
 """Recorded tables: data/<name>.csv with its provenance in data/<name>.json.
 
-Runs are written one file each to runs/<name>/<hash>.json; `promote` checks them and makes the table.
+Runs are written one file each to runs/<hash>.json; `promote` checks them and makes the table.
 Command line: `python -m ntprl.records promote NAME` and `python -m ntprl.records check`.
 """
 
@@ -115,7 +115,7 @@ def _split(records: dict[str, dict]) -> tuple[dict, dict[str, dict]]:
 
 def collect(recording: Recording, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
     """(tidy table, sidecar) of the finished runs of a recording; raises InputError if any is missing."""
-    folder = folder or runs_folder() / recording.name
+    folder = folder or runs_folder()
     hashes = [config_hash(config) for config in recording.configs]
     missing = [h for h in hashes if not (folder / f"{h}.json").is_file()]
     if missing:

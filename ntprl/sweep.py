@@ -79,11 +79,16 @@ def sweep(
     return list(paths.values())
 
 
-def record(recording: Recording, device: str = "cpu", workers: int | None = None, report: Callable[[str], None] = print) -> None:
-    """Make all runs of a recording in runs/<name>; `python -m ntprl.records promote <name>` makes the table."""
-    folder = runs_folder() / recording.name
+def record(
+    recordings: Sequence[Recording],
+    device: str = "cpu",
+    workers: int | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Make all runs of some recordings in runs/; `python -m ntprl.records promote NAME` makes a table of them."""
+    configs = [config for recording in recordings for config in recording.configs]
     if device == "cpu":
         with local_executor(workers) as executor:
-            sweep(recording.configs, folder, executor, device, report)
+            sweep(configs, runs_folder(), executor, device, report)
     else:
-        sweep(recording.configs, folder, None, device, report)
+        sweep(configs, runs_folder(), None, device, report)
