@@ -1,6 +1,7 @@
 """What is measured on a model, and how sure we are."""
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import binomtest
 
@@ -83,3 +84,26 @@ def length_distribution(answers: np.ndarray, task: Task) -> np.ndarray:
     """Share of answers at each length 0..L+1, (L + 2,)."""
     counts = np.bincount(lengths(answers, task.eos), minlength=task.long_length + 2)
     return counts / max(1, len(answers))
+
+
+def crossing(final: pd.DataFrame, column: str, level: float = 0.5, draws: int = 2000) -> tuple[float, tuple[float, float]]:
+    """(p_cot at which the mean of `column` over seeds first rises through `level`, its 95 % interval).
+
+    Linear between the measured values of p_cot; the interval comes from resampling seeds, fixed seed.
+    `final` has one row for each p_cot and seed. NaN where the level is never crossed.
+    """
+    values = final.pivot_table(index="seed", columns="p_cot", values=column)  # (seeds, p_cot)
+    p = values.columns.to_numpy()
+    rows = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    curves = np.concatenate((values.mean().to_numpy()[None], values.to_numpy()[rows].mean(axis=1)))
+    estimates = np.array([_first_crossing(p, curve, level) for curve in curves])
+    low, high = np.quantile(estimates[1:], [0.025, 0.975])
+    return float(estimates[0]), (float(low), float(high))
+
+
+def _first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    above = np.flatnonzero((y[1:] >= level) & (y[:-1] < level))
+    if len(above) == 0:
+        return float("nan")
+    i = above[0]
+    return x[i] + (level - y[i]) / (y[i + 1] - y[i]) * (x[i + 1] - x[i])

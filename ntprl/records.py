@@ -162,6 +162,29 @@ def load_sidecar(recording: Recording, data: Path | None = None) -> dict:
         raise InputError(f"{path} is damaged ({error}): restore it or record {recording.name} again") from None
 
 
+def run_facts(recording: Recording, data: Path | None = None) -> list[dict]:
+    """Whole provenance of each recorded run."""
+    sidecar = load_sidecar(recording, data)
+    return [sidecar["provenance"] | run["provenance"] for run in sidecar["runs"].values()]
+
+
+def describe(recording: Recording, data: Path | None = None) -> str:
+    """Where a table comes from, or that it is not yet run and how to run it; for the line under a figure."""
+    if not is_recorded(recording, data):
+        return f"not yet run: {recording.question} Command: {recording.command}. Cost: {recording.cost}."
+    facts = run_facts(recording, data)
+    days, devices, commits = (
+        ", ".join(sorted({str(fact[key])[:length] for fact in facts}))
+        for key, length in (("started_utc", 10), ("device", 60), ("commit", 8))
+    )
+    seeds = len({config.seed for config in recording.configs})
+    hours = sum(fact["wall_s"] for fact in facts) / 3600
+    return (
+        f"recorded {days}: {len(facts)} runs, {seeds} seeds, {hours:.1f} hours of {devices} "
+        f"({facts[0]['threads']} thread a run), commit {commits}; data/{recording.name}.csv"
+    )
+
+
 def _first_difference(recording: Recording, sidecar: dict) -> str:
     """The first field in which the recorded configurations differ from those asked for."""
     asked = [asdict(config) for config in recording.configs]
