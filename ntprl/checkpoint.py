@@ -49,7 +49,9 @@ def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | N
     stored, wanted = json.loads(metadata["model"]), asdict(model.config)
     for field, value in wanted.items():
         if stored.get(field) != value:
-            raise InputError(f"checkpoint {path} has {field} = {stored.get(field)!r}, the model has {field} = {value!r}")
+            raise InputError(
+                f"checkpoint {path} has {field} = {stored.get(field)!r}, the model has {field} = {value!r}"
+            )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])

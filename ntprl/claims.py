@@ -1,20 +1,16 @@
 """The paper's claims, each with a check over recorded tables that returns a verdict.
 
 What counts as reproduced is written beside each check and was fixed before the tables were made.
-Command line: `python -m ntprl.claims README.md` writes the map of claims into the README.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ntprl import records, theory
-from ntprl.errors import InputError
 from ntprl.experiments import RECORDINGS, Recording
 from ntprl.measure import crossing, interval
 from ntprl.mixture import Mixture
@@ -40,6 +36,7 @@ class Claim:
     chapter: str  # where it is shown
     tables: tuple[str, ...] = ()  # recordings that the check reads
     check: Callable[..., Verdict] | None = None  # given the tables; None until the chapter exists
+    quote: str = ""  # the paper's own words, where they are known word for word
 
     @property
     def recordings(self) -> list[Recording]:
@@ -76,7 +73,11 @@ def live_verdicts(row: dict, p_cot: float) -> dict[str, str]:
     accuracy, length = row["greedy_accuracy"], row["greedy_median_length"]
     return {
         "chains": "learned" if row["chain_accuracy"] > 0.95 else "not learned",
-        "greedy accuracy": "at chance" if abs(accuracy - 0.5) <= AT_CHANCE else "near 1" if accuracy > 0.95 else "in between",
+        "greedy accuracy": "at chance"
+        if abs(accuracy - 0.5) <= AT_CHANCE
+        else "near 1"
+        if accuracy > 0.95
+        else "in between",
         "median greedy length": f"{length:g}",
         "P(long)": "calibrated" if abs(row["sampled_long"] - p_cot) <= CALIBRATED else "not calibrated",
         "short answers": "at chance" if abs(row["sampled_short_accuracy"] - 0.5) <= AT_CHANCE else "not at chance",
@@ -96,7 +97,9 @@ def check_mixture() -> Verdict:
         share, (low, high) = len(long.prompts) / n, interval(len(long.prompts) / n, n)
         right &= low <= p_cot <= high
         evidence.append(f"share of long at p_cot = {p_cot}: {rate_text(share, n)}")
-    return Verdict(REPRODUCED if right else NOT_REPRODUCED, "; ".join(evidence) + "; every chain exact" * right)
+    return Verdict(
+        REPRODUCED if right else NOT_REPRODUCED, "; ".join(evidence) + ("; every chain exact" if right else "")
+    )
 
 
 def check_stalls(long_run: pd.DataFrame) -> Verdict:
@@ -106,8 +109,9 @@ def check_stalls(long_run: pd.DataFrame) -> Verdict:
     holds = bool((last["chain_accuracy"] > 0.95).all() and ((last["greedy_accuracy"] - 0.5).abs() <= AT_CHANCE).all())
     later = long_run[long_run["step"] >= long_run["step"].max() / 2]
     away = int(((later["greedy_accuracy"] - 0.5).abs() > AT_CHANCE).sum())
-    text = f"greedy accuracy after 10^6: {pooled(last, 'greedy_accuracy')}, chain known to {last['chain_accuracy'].min():.3f} or better; "
-    text += f"in the second half {away} of {len(later)} measurements were away from chance; 10^7 not yet run"
+    text = f"greedy accuracy after 10^6: {pooled(last, 'greedy_accuracy')}; "
+    text += f"chain known to {last['chain_accuracy'].min():.3f} or better; "
+    text += f"away from chance in {away} of {len(later)} measurements of the second half; 10^7 not yet run"
     return Verdict(PARTLY if holds else NOT_REPRODUCED, text)
 
 
@@ -115,9 +119,14 @@ def check_short(long_run: pd.DataFrame) -> Verdict:
     """Reproduced if the median greedy length is 1 at the end of every run and in nine measurements of ten
     of its second half."""
     later = long_run[long_run["step"] >= long_run["step"].max() / 2]
-    holds = (final_rows(long_run)["greedy_median_length"] == 1).all() and (later["greedy_median_length"] == 1).mean() >= 0.9
+    holds = (final_rows(long_run)["greedy_median_length"] == 1).all() and (
+        later["greedy_median_length"] == 1
+    ).mean() >= 0.9
     counts = f"{int((later['greedy_median_length'] == 1).sum())} of {len(later)}"
-    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, f"median length 1 in {counts} measurements of the second half of 10^6 demonstrations")
+    return Verdict(
+        REPRODUCED if holds else NOT_REPRODUCED,
+        f"median length 1 in {counts} measurements of the second half of 10^6 demonstrations",
+    )
 
 
 def check_calibrated(threshold: pd.DataFrame) -> Verdict:
@@ -142,7 +151,8 @@ def check_threshold(threshold: pd.DataFrame) -> Verdict:
     low, high = means[(means.index >= 0.1) & (means.index <= 0.25)], means[means.index >= 0.4]
     estimate, (left, right) = crossing(last, "greedy_long")
     holds = (low - 0.5).abs().max() <= AT_CHANCE and high.min() > 0.95 and 1 / 3 - 0.05 <= left <= right <= 1 / 3 + 0.05
-    text = f"greedy accuracy {low.min():.3f} to {low.max():.3f} for p_cot in [.1, .25], {high.min():.3f} or more from .4 on; "
+    text = f"greedy accuracy {low.min():.3f} to {low.max():.3f} for p_cot in [.1, .25]; "
+    text += f"{high.min():.3f} or more from .4 on; "
     text += f"half of all prompts get the chain at p_cot = {estimate:.3f} [{left:.3f}, {right:.3f}]"
     return Verdict(REPRODUCED if holds else PARTLY if high.min() > 0.95 else NOT_REPRODUCED, text)
 
@@ -152,10 +162,15 @@ def check_capacity(capacity: pd.DataFrame) -> Verdict:
     above .95 beyond it (means over seeds)."""
     last = final_rows(capacity)
     means = last.groupby(["p_cot", "n_layer", "width"])["greedy_accuracy"].mean()
-    below, above = means[means.index.get_level_values("p_cot") < 1 / 3], means[means.index.get_level_values("p_cot") > 1 / 3]
+    below, above = (
+        means[means.index.get_level_values("p_cot") < 1 / 3],
+        means[means.index.get_level_values("p_cot") > 1 / 3],
+    )
     holds = (below - 0.5).abs().max() <= AT_CHANCE and above.min() > 0.95 and last["chain_accuracy"].min() > 0.95
     sizes = f"{len(below)} sizes from {_size(below.index.min())} to {_size(below.index.max())}, d = 16"
-    text = f"{sizes}: greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
+    text = (
+        f"{sizes}: greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
+    )
     text += f"chain known to {last['chain_accuracy'].min():.3f} or better in every run"
     return Verdict(REPRODUCED if holds else PARTLY, text)
 
@@ -171,7 +186,10 @@ def check_modulus(modulus: int) -> Callable[[pd.DataFrame], Verdict]:
         predicted = float(theory.parity_threshold(modulus))
         estimate, (low, high) = crossing(final_rows(table), "greedy_long")
         holds = predicted - 0.04 <= low <= high <= predicted + 0.04
-        return Verdict(REPRODUCED if holds else NOT_REPRODUCED, f"predicted {predicted:.3f}, measured {estimate:.3f} [{low:.3f}, {high:.3f}]")
+        return Verdict(
+            REPRODUCED if holds else NOT_REPRODUCED,
+            f"predicted {predicted:.3f}, measured {estimate:.3f} [{low:.3f}, {high:.3f}]",
+        )
 
     return check
 
@@ -187,23 +205,82 @@ MIX, NTP, CHAIN, RL, MULTIPLY, LLAMA = (
 
 CLAIMS = (
     Claim("C1", "The data are a mixture of full chains (share p_cot) and bare answers", "seed", MIX, (), check_mixture),
-    Claim("C2", "d = 50, p_cot = .25: greedy accuracy stays near 50 % up to about 10^7 demonstrations", "seed, quote", NTP, ("long_run",), check_stalls),
+    Claim(
+        "C2",
+        "d = 50, p_cot = .25: greedy accuracy stays near 50 % up to about 10^7 demonstrations",
+        "seed, quote",
+        NTP,
+        ("long_run",),
+        check_stalls,
+        "even with access to ~10^7 training samples",
+    ),
     Claim("C3", "Meanwhile the median greedy answer stays short", "seed, quote", NTP, ("long_run",), check_short),
-    Claim("C4", "Models are calibrated in length: long answers come with probability p_cot", "seed, quote", NTP, ("threshold",), check_calibrated),
-    Claim("C5", "d = 25: pre-training succeeds from p_cot of about 1/3 on and fails below", "seed", NTP, ("threshold",), check_threshold),
-    Claim("C6", "More depth or width does not help: the failure is not one of capacity", "seed", NTP, ("capacity",), check_capacity),
+    Claim(
+        "C4",
+        "Models are calibrated in length: long answers come with probability p_cot",
+        "seed, quote",
+        NTP,
+        ("threshold",),
+        check_calibrated,
+        "generate long responses with probability p_cot",
+    ),
+    Claim(
+        "C5",
+        "d = 25: pre-training succeeds from p_cot of about 1/3 on and fails below",
+        "seed",
+        NTP,
+        ("threshold",),
+        check_threshold,
+    ),
+    Claim(
+        "C6",
+        "More depth or width does not help: the failure is not one of capacity",
+        "seed",
+        NTP,
+        ("capacity",),
+        check_capacity,
+    ),
     Claim("C7", "Once RL starts, greedy accuracy goes from about 50 % to about 100 % in some 20 rounds", "seed", RL),
     Claim("C8", "The length grows from 1 to d at the same time, unasked", "seed", RL),
     Claim("C9", "STaR, REINFORCE and GRPO all do it, with either reward", "seed", RL),
-    Claim("C10", "So do sampling temperatures .75, 1 and 1.5, but for hot STaR with the end-to-end reward", "seed; exception second-hand", RL),
-    Claim("C11", "Started too early, RL can lengthen the answers without making them right", "quote", RL),
+    Claim(
+        "C10",
+        "So do sampling temperatures .75, 1 and 1.5, but for hot STaR with the end-to-end reward",
+        "seed; exception second-hand",
+        RL,
+    ),
+    Claim(
+        "C11",
+        "Started too early, RL can lengthen the answers without making them right",
+        "quote",
+        RL,
+        quote="if post-training starts too early, then it might not lead to a generalizing model "
+        "despite the length increase",
+    ),
     Claim("C12", "Theorem 1: the linear chain is calibrated, and its greedy answer flips at 1/3", "seed", CHAIN),
-    Claim("C13", "Theorem 2: STaR on the linear chain follows p -> 2p/(1 + p)", "seed, quote", CHAIN),
+    Claim(
+        "C13",
+        "Theorem 2: STaR on the linear chain follows p -> 2p/(1 + p)",
+        "seed, quote",
+        CHAIN,
+        quote="converges to 1 exponentially fast",
+    ),
     Claim("C14", "Of the order of log((1 - p_cot)/p_cot) rounds are enough", "seed", RL),
     Claim("C15", "With p_cot exponentially small in d, RL fails too", "seed", RL),
-    Claim("C16", "Multi-digit multiplication shows the same; its hardest case fails", "seed; hardest case second-hand", MULTIPLY),
+    Claim(
+        "C16",
+        "Multi-digit multiplication shows the same; its hardest case fails",
+        "seed; hardest case second-hand",
+        MULTIPLY,
+    ),
     Claim("C17", "Llama models on GSM8K and MATH mixtures show the same", "seed", LLAMA),
-    Claim("C18", "At p_cot = .01 the length grows from almost every checkpoint", "quote", RL),
+    Claim(
+        "C18",
+        "At p_cot = .01 the length grows from almost every checkpoint",
+        "quote",
+        RL,
+        quote="we observe length increase for almost all checkpoints",
+    ),
 )
 
 # Not in the paper: what its theory says about other data.
@@ -211,66 +288,3 @@ OURS = (
     Claim("O1", "Sums modulo 3: the threshold moves to 1/4", "ours", NTP, ("modulus_3",), check_modulus(3)),
     Claim("O2", "Sums modulo 5: the threshold moves to 1/6", "ours", NTP, ("modulus_5",), check_modulus(5)),
 )
-
-
-def _run_facts(claim: Claim) -> dict[str, str]:
-    """Seeds, hardware, date and command of a claim's recordings, as text."""
-    done = [r for r in claim.recordings if records.is_recorded(r)]
-    facts = [fact for r in done for fact in records.run_facts(r)]
-    return {
-        "seeds": ", ".join(sorted({str(len({c.seed for c in r.configs})) for r in done})),
-        "hardware": ", ".join(sorted({fact["device"] for fact in facts})),
-        "recorded": max((fact["started_utc"][:10] for fact in facts), default=""),
-        "command": "; ".join(r.command for r in claim.recordings) or f"papermill chapters/{claim.chapter}.ipynb out.ipynb" * bool(claim.check),
-    }
-
-
-def scorecard(claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """One row a claim: verdict, evidence and where it comes from."""
-    return pd.DataFrame(
-        [
-            {"id": c.id, "claim": c.statement, "source": c.source, **c.verdict()._asdict(), "chapter": c.chapter, **_run_facts(c)}
-            for c in claims
-        ]
-    )
-
-
-def claim_map() -> str:
-    """The README's table: claim -> chapter -> command -> cost -> verdict."""
-    lines = ["| | claim | chapter | record it anew | cost | verdict |", "|---|---|---|---|---|---|"]
-    for claim in CLAIMS + OURS:
-        chapter = claim.chapter[:2]
-        if claim.check is not None:
-            chapter = f"[{chapter}](chapters/{claim.chapter}.ipynb)"
-        commands = "<br>".join(f"`-p record {r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
-        cost = "<br>".join(r.cost for r in claim.recordings) or ("seconds" if claim.check else "")
-        lines.append(f"| {claim.id} | {claim.statement} | {chapter} | {commands} | {cost} | {claim.verdict().verdict} |")
-    return "\n".join(lines)
-
-
-MAP_BEGIN, MAP_END = "<!-- claim map: written by python -m ntprl.claims README.md -->", "<!-- end of claim map -->"
-
-
-def with_map(text: str) -> str:
-    """`text` with the part between the two markers replaced by today's map."""
-    if text.count(MAP_BEGIN) != 1 or text.count(MAP_END) != 1:
-        raise InputError(f"the text needs exactly one line {MAP_BEGIN!r} and one {MAP_END!r}")
-    head, rest = text.split(MAP_BEGIN)
-    return head + MAP_BEGIN + "\n\n" + claim_map() + "\n\n" + MAP_END + rest.split(MAP_END)[1]
-
-
-def main(arguments: list[str]) -> int:
-    """Write the map into the given Markdown file; 1 with one line if that cannot be done."""
-    try:
-        if len(arguments) != 1 or not Path(arguments[0]).is_file():
-            raise InputError(f"arguments = {arguments} are not allowed: the path of one Markdown file")
-        path = Path(arguments[0])
-        records.write_atomically(path, with_map(path.read_text(encoding="utf-8")))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

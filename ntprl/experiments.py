@@ -27,8 +27,20 @@ def require_device(device: str) -> str:
     available = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if torch.cuda.is_available():
         available.append("cuda")
-    require(isinstance(device, str) and device in available, "device", device, "one of " + ", ".join(available) + " on this machine")
+    require(
+        isinstance(device, str) and device in available,
+        "device",
+        device,
+        "one of " + ", ".join(available) + " on this machine",
+    )
     return device
+
+
+def require_parameters(profile: str, seed: int, device: str) -> None:
+    """Check the three parameters that every chapter has."""
+    require_choice("profile", profile, PROFILES)
+    require_integer("seed", seed, low=0)
+    require_device(device)
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,9 @@ PROFILES: dict[str, dict] = {
     # two CPU cores, about half a minute at d = 50
     "laptop": dict(),
     # the paper's scale: batch 256 x 50,000 steps (12.8 M demonstrations), its smallest reported width
-    "paper": dict(n_layer=4, width=128, n_head=8, steps=50_000, batch=256, lr=1e-3, warmup=500, n_eval=4096, n_points=50),
+    "paper": dict(
+        n_layer=4, width=128, n_head=8, steps=50_000, batch=256, lr=1e-3, warmup=500, n_eval=4096, n_points=50
+    ),
 }
 
 

@@ -55,7 +55,9 @@ def tokens(task: Parity, prompts: np.ndarray, answers: list[np.ndarray]) -> None
             box.set(facecolor=color, alpha=0.28, edgecolor=color)
             ax.add_patch(box)
             ax.text(column + 0.5, -row - 0.02, task.text([token]), ha="center", va="center", family="monospace")
-    for column, (label, color) in enumerate((("input", BLUE), ("running sum", ORANGE), ("answer", RED), ("mark", GREY))):
+    for column, (label, color) in enumerate(
+        (("input", BLUE), ("running sum", ORANGE), ("answer", RED), ("mark", GREY))
+    ):
         ax.text(longest * column / 4 + 0.1, 1, label, color=color, va="center", weight="bold")
     ax.set(xlim=(0, longest), ylim=(-len(answers) + 0.4, 1.4), aspect="equal")
     ax.axis("off")
@@ -165,7 +167,9 @@ def capacity(final: pd.DataFrame) -> None:
     fig, axes = plt.subplots(1, len(shares), figsize=(WIDTH, 3.0), sharey=True)
     for ax, p_cot in zip(axes, shares, strict=True):
         part = final[final["p_cot"] == p_cot]
-        for shift, (width, color) in enumerate(zip(sorted(part["width"].unique()), (ORANGE, BLUE, GREEN), strict=False)):
+        for shift, (width, color) in enumerate(
+            zip(sorted(part["width"].unique()), (ORANGE, BLUE, GREEN), strict=False)
+        ):
             rows = part[part["width"] == width]
             x = rows["n_layer"].map(sorted(part["n_layer"].unique()).index) + 0.2 * (shift - 1)
             ax.scatter(x, rows["greedy_accuracy"], color=color, s=24, alpha=0.75, lw=0, label=f"width {width}")
@@ -192,7 +196,9 @@ def headline(threshold_final: pd.DataFrame, long_run: pd.DataFrame) -> None:
     rate_axis(left, "accuracy")
     groups = threshold_final.groupby("p_cot")["greedy_accuracy"]
     n = int(threshold_final["n_eval"].iloc[0])
-    low, high = zip(*(interval(rate, n * size) for rate, size in zip(groups.mean(), groups.size(), strict=True)), strict=True)
+    low, high = zip(
+        *(interval(rate, n * size) for rate, size in zip(groups.mean(), groups.size(), strict=True)), strict=True
+    )
     right.fill_between(groups.mean().index, low, high, color=BLUE, alpha=0.2, lw=0)
     per_seed(right, threshold_final, "greedy_accuracy", BLUE)
     mark_threshold(right, 2)

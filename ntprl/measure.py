@@ -86,7 +86,9 @@ def length_distribution(answers: np.ndarray, task: Task) -> np.ndarray:
     return counts / max(1, len(answers))
 
 
-def crossing(final: pd.DataFrame, column: str, level: float = 0.5, draws: int = 2000) -> tuple[float, tuple[float, float]]:
+def crossing(
+    final: pd.DataFrame, column: str, level: float = 0.5, draws: int = 2000
+) -> tuple[float, tuple[float, float]]:
     """(p_cot at which the mean of `column` over seeds first rises through `level`, its 95 % interval).
 
     Linear between the measured values of p_cot; the interval comes from resampling seeds, fixed seed.

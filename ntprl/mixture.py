@@ -19,7 +19,7 @@ class Mixture:
         require_number("p_cot", self.p_cot, low=0, high=1)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Demonstrations, Demonstrations]:
-        """n fresh demonstrations as (long, short), apart so that neither is padded to the other; either may be empty."""
+        """n fresh demonstrations as (long, short): neither is padded to the other, either may be empty."""
         prompts = self.task.prompts(n, rng)  # (n, P)
         is_long = rng.random(n) < self.p_cot
         return (

@@ -57,7 +57,9 @@ def _git(*arguments: str) -> str | None:
     if CHECKOUT is None or not (CHECKOUT / ".git").exists():
         return None
     try:
-        return subprocess.run(("git", "-C", str(CHECKOUT), *arguments), capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ("git", "-C", str(CHECKOUT), *arguments), capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -119,7 +121,9 @@ def collect(recording: Recording, folder: Path | None = None) -> tuple[pd.DataFr
     hashes = [config_hash(config) for config in recording.configs]
     missing = [h for h in hashes if not (folder / f"{h}.json").is_file()]
     if missing:
-        raise InputError(f"{len(missing)} of {len(hashes)} runs of {recording.name} are missing in {folder}: run {recording.command}")
+        raise InputError(
+            f"{len(missing)} of {len(hashes)} runs of {recording.name} are missing in {folder}: run {recording.command}"
+        )
     runs = {h: read_run(folder / f"{h}.json") for h in hashes}
     fixed, varied = _split({h: asdict(config) for h, config in zip(hashes, recording.configs, strict=True)})
     common, own = _split({h: run["provenance"] for h, run in runs.items()})
@@ -223,7 +227,9 @@ def main(arguments: list[str]) -> int:
                     rows = f"{len(load(recording))} rows" if is_recorded(recording) else "not recorded"
                     print(f"{recording.name}: {rows}")
             case _:
-                raise InputError(f"arguments = {arguments} are not allowed: promote NAME... (of {', '.join(RECORDINGS)}) or check")
+                raise InputError(
+                    f"arguments = {arguments} are not allowed: promote NAME... (of {', '.join(RECORDINGS)}) or check"
+                )
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

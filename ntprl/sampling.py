@@ -9,7 +9,7 @@ from ntprl.transformer import Transformer
 
 
 def choose(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
-    """One token a row, (B, V) -> (B,): the likeliest at temperature 0, else a draw from softmax(logits / temperature)."""
+    """One token a row, (B, V) -> (B,): the likeliest at temperature 0, else from softmax(logits / temperature)."""
     if temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits / temperature, dim=-1)

@@ -22,7 +22,7 @@ from ntprl.records import config_hash, provenance, runs_folder, write_atomically
 
 
 def run_one(config: PretrainingRun, folder: Path, device: str = "cpu") -> str:
-    """Run one configuration and write folder/<hash>.json; returns the hash. A killed run resumes from its checkpoint."""
+    """Run one configuration, write folder/<hash>.json, return the hash. A killed run resumes from its checkpoint."""
     name = config_hash(config)
     started, clock = datetime.now(UTC), time.perf_counter()
     checkpoint = Path(folder) / f"{name}.safetensors"
@@ -75,7 +75,9 @@ def sweep(
             failed.append(f"{name} ({type(error).__name__}: {error})")
             report(f"{folder.name}: FAILED {todo[name]}: {error}")
     if failed:
-        raise InputError(f"{len(failed)} of {len(paths)} runs failed, run the same command again to retry: {'; '.join(failed)}")
+        raise InputError(
+            f"{len(failed)} of {len(paths)} runs failed, run the same command again to retry: {'; '.join(failed)}"
+        )
     return list(paths.values())
 
 

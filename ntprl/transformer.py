@@ -35,7 +35,9 @@ class TransformerConfig:
         require_choice("style", self.style, STYLES)
         for name in ("vocab_size", "max_length", "n_layer", "width", "n_head"):
             require_integer(name, getattr(self, name), low=1)
-        require(self.width % (2 * self.n_head) == 0, "width", self.width, f"a multiple of 2 x n_head = {2 * self.n_head}")
+        require(
+            self.width % (2 * self.n_head) == 0, "width", self.width, f"a multiple of 2 x n_head = {2 * self.n_head}"
+        )
 
     @property
     def hidden_size(self) -> int:
@@ -179,7 +181,9 @@ class Transformer(nn.Module):
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         if end > self.config.max_length:
-            raise InputError(f"sequence length = {end} is not allowed: this model holds {self.config.max_length} positions")
+            raise InputError(
+                f"sequence length = {end} is not allowed: this model holds {self.config.max_length} positions"
+            )
         n_out = tokens.shape[1] if n_out is None else n_out
         x = self.embed(tokens)  # (B, T, W)
         rotary = None

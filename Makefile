@@ -1,0 +1,78 @@
+# Every verb works in a fresh clone on its own, and a second call does only what is left to do.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book html test refresh lint clean
+
+# The interpreter that makes .venv; from then on every program comes from .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# One chapter, by the start of its name, for `make refresh CHAPTER=02`; empty means all of them.
+CHAPTER ?=
+
+CHAPTERS := $(wildcard chapters/*.md)
+EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
+# What the outputs of a chapter depend on, besides its own text ...
+CODE := $(wildcard ntprl/*.py data/*) tools/execute.py requirements.lock
+# ... and what the pages depend on, besides the chapters.
+PAGES := _config.yml _toc.yml references.bib README.md $(wildcard _static/* data/*.md chapters/*/*)
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: _build/book.built ## run every chapter afresh and build the book from those runs
+	@echo "Built from fresh runs: $(CURDIR)/_build/html/index.html"
+
+html: _build/html.built ## build the book from the outputs stored in chapters/, in seconds
+	@echo "Built from stored outputs: $(CURDIR)/_build/html/index.html"
+
+test: $(READY) _build/html.built ## run the tests, then every chapter again, comparing its outputs
+	$(BIN)/pytest tests
+	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 600 \
+	    --nbval-sanitize-with tests/nbval_sanitize.cfg chapters
+
+refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
+	$(BIN)/python tools/execute.py $(CHAPTER)
+
+lint: $(READY) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean: ## remove all that can be made again, .venv included
+	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	    "Python 3.11 or newer is needed and $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % v[:2])'
+	@echo "Installing the locked environment into .venv (once, some minutes)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# Copies: a run for the book never writes under chapters/.
+_build/executed/%.ipynb: chapters/%.md $(CODE) | $(READY)
+	@$(BIN)/python tools/execute.py --into _build/executed $*
+
+# $(call pages,FOLDER) builds _build/html from FOLDER. From nothing each time: Sphinx warns only about
+# pages it reads anew, so a strict build that keeps pages would fail once and pass the second time.
+# Both books go to the same place, hence one stamp takes the other away.
+define pages
+	@rm -rf _build/html _build/.doctrees _build/jupyter_execute _build/*.built
+	$(BIN)/jupyter-book build $(1) --path-output . -n -W --keep-going --quiet >/dev/null
+	@touch $@
+endef
+
+_build/html.built: $(CHAPTERS:.md=.ipynb) $(PAGES) | $(READY)
+	$(call pages,.)
+
+_build/book.built: $(EXECUTED) $(PAGES) | $(READY)
+	@rm -rf _build/book && mkdir -p _build/book
+	@tar -cf - --exclude='./.*' --exclude=./_build --exclude=./runs . | tar -xf - -C _build/book
+	@cp $(EXECUTED) _build/book/chapters/
+	$(call pages,_build/book)

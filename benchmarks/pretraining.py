@@ -1,0 +1,249 @@
+"""How fast is `ntprl.pretrain` beside transformers' Trainer and beside a plain padded loop?
+
+Three contestants train the same GPT-2 style model (2 layers, width 64, 4 heads, float32, no dropout) from
+the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step), same AdamW, same rates:
+
+    ntprl.pretrain         long and short demonstrations apart, last layer on answer positions only
+    transformers.Trainer   GPT2LMHeadModel, labels -100 on the prompt, padded right, attention mask
+    padded loop            ntprl's model on all positions of the padded batch: where a gain comes from
+
+1. Equality. Each trains 1 step, then afresh WARM_UP steps; the mean losses must agree to 1e-4, else the
+   script stops with one line. So all do the same work: data, model, loss, clipping, optimiser, rates.
+2. Time. One process, one round that does not count, then `--repetitions` rounds, their order rotating. A run
+   is timed from the end of step WARM_UP to the end of its last: drawing and padding are in, set-up is not.
+   Ratios are taken within a round, between runs seconds apart, since a machine's speed drifts.
+3. `--profile` adds where the time of ntprl.pretrain goes, and how near it comes to a large matrix product.
+"""
+
+import argparse
+import copy
+import json
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from torch.utils.benchmark import Timer
+
+from ntprl.errors import InputError, require, require_integer
+from ntprl.experiments import PretrainingRun, require_device
+from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, pretrain
+from ntprl.records import provenance, write_atomically
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.transformer import Transformer
+
+try:
+    import accelerate
+    import transformers
+except ImportError as error:
+    sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
+
+RUN = PretrainingRun(d=50, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=128, seed=0)
+WARM_UP = 5  # steps of every run before its clock starts
+
+
+class Clock(transformers.TrainerCallback):
+    """Seconds from the end of step WARM_UP to the end of the last step, the device idle at both."""
+
+    def __init__(self, config: PretrainConfig, device: str):
+        self.marks, self.device, self.seconds = (WARM_UP, config.steps), device, 0.0
+
+    def tick(self, done: int, model=None, loss: torch.Tensor | None = None) -> dict:  # for pretrain
+        if done in self.marks:
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            self.seconds = time.perf_counter() - self.seconds  # a time first, then the difference to it
+        return {"loss": loss}
+
+    def on_step_end(self, args, state, control, **kwargs):  # for Trainer
+        self.tick(state.global_step)
+
+
+def pad(step: int) -> dict[str, torch.Tensor]:
+    """The demonstrations that `pretrain` draws at one step, padded right to the longest of them."""
+    parts = RUN.mixture.draw(RUN.batch, numpy_rng(RUN.seed, "data", step))
+    longest = max(p.shape[1] + a.shape[1] for p, a in parts if len(p))
+    blocks = {"input_ids": [], "attention_mask": [], "labels": []}
+    for prompts, answers in parts:  # two parts, each as a whole: nothing is collated row by row
+        rows = torch.cat((torch.from_numpy(prompts), torch.from_numpy(answers)), dim=1)
+        before, after = prompts.shape[1], longest - rows.shape[1]
+        blocks["input_ids"].append(F.pad(rows, (0, after), value=RUN.task.eos))
+        blocks["attention_mask"].append(F.pad(torch.ones_like(rows), (0, after)))
+        blocks["labels"].append(F.pad(rows[:, before:], (before, after), value=-100))
+    return {name: torch.cat(tensors) for name, tensors in blocks.items()}
+
+
+def train_ntprl(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
+    log = pretrain(copy.deepcopy(initial), RUN.mixture, config, RUN.seed, clock.tick)
+    return torch.stack([row["loss"] for row in log[1:]]).mean().item()
+
+
+def train_padded(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
+    model, losses = copy.deepcopy(initial), []
+    optimizer = make_optimizer(model, config)
+    for step in range(config.steps):
+        optimizer.param_groups[0]["lr"] = learning_rate(config, step)
+        batch = {name: tensor.to(clock.device) for name, tensor in pad(step).items()}
+        logits = model(batch["input_ids"][:, :-1])  # causal: no position before the padding sees it
+        loss = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())  # leaves -100 out
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.detach())
+        clock.tick(step + 1)
+    return torch.stack(losses).mean().item()
+
+
+def as_gpt2(model: Transformer) -> transformers.GPT2LMHeadModel:
+    """The same function; one position more, as it reads the last token too; GELU in one operator."""
+    c, eos = model.config, RUN.task.eos
+    gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=c.vocab_size, n_positions=c.max_length + 1, n_embd=c.width, n_layer=c.n_layer,
+        n_head=c.n_head, bos_token_id=eos, eos_token_id=eos, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        attn_implementation="sdpa", activation_function="gelu_pytorch_tanh", use_cache=False,
+    ))  # fmt: skip
+    names = "blocks:h norm_1:ln_1 norm_2:ln_2 norm.:ln_f. embed:wte position:wpe attention.qkv:attn.c_attn "
+    names += "attention.out:attn.c_proj feed_forward.up:mlp.c_fc feed_forward.down:mlp.c_proj"
+    weights = {}
+    for name, tensor in model.named_parameters():
+        for pair in names.split():
+            name = name.replace(*pair.split(":"))
+        weights[name] = tensor.T if ".c_" in name and tensor.dim() == 2 else tensor  # stored (in, out)
+    weights["wpe.weight"] = F.pad(weights["wpe.weight"], (0, 0, 0, 1))
+    gpt2.transformer.load_state_dict(weights)
+    return gpt2.to(model.embed.weight.device)
+
+
+class Batches(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return map(pad, range(sys.maxsize))
+
+
+def train_trainer(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
+    model, on_cpu = as_gpt2(initial), clock.device == "cpu"
+    optimizer = make_optimizer(model, config)  # what optim="adamw_torch_fused" makes
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
+    args = transformers.TrainingArguments(
+        tempfile.gettempdir(), max_steps=config.steps, max_grad_norm=1.0, use_cpu=on_cpu,  # writes nothing
+        per_device_train_batch_size=1, remove_unused_columns=False,  # one item of Batches: RUN.batch rows
+        dataloader_num_workers=0, dataloader_pin_memory=not on_cpu, logging_nan_inf_filter=False,
+        report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no", eval_strategy="no",
+    )  # fmt: skip
+    trainer = transformers.Trainer(model, args, itemgetter(0), Batches(), optimizers=(optimizer, rates))
+    trainer.add_callback(clock)
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer.train().training_loss
+
+
+OURS, THEIRS, PADDED = "ntprl.pretrain", "transformers.Trainer", "padded loop"
+TRAIN = {OURS: train_ntprl, THEIRS: train_trainer, PADDED: train_padded}  # each returns its mean loss
+
+
+def require_equal_losses(initial: Transformer, steps: int, device: str) -> None:
+    config = PretrainConfig(steps, RUN.batch)
+    losses = {name: train(initial, config, Clock(config, device)) for name, train in TRAIN.items()}
+    line = f"mean loss of {steps} steps: " + ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items())
+    if not max(losses.values()) - min(losses.values()) <= 1e-4:  # NaN stops here too
+        raise InputError(f"losses differ by more than 1e-4, so nothing is timed; {line}")
+    print(line)
+
+
+def measure(initial: Transformer, config: PretrainConfig, repetitions: int, device: str) -> pd.DataFrame:
+    rows, names, n = [], list(TRAIN), (config.steps - WARM_UP) * RUN.batch
+    for repetition in range(repetitions + 1):  # round 0 warms up
+        for order, name in enumerate(names):
+            clock = Clock(config, device)
+            TRAIN[name](initial, config, clock)
+            rows.append((repetition, order, name, clock.seconds, n / clock.seconds))
+        names = names[1:] + names[:1]
+    columns = ["repetition", "order", "contestant", "seconds", "demonstrations_per_s"]
+    return pd.DataFrame(rows[len(TRAIN) :], columns=columns)
+
+
+def flops(name: str) -> float:
+    """Floating-point operations of one step: 2 for each multiply-add forward, twice that backward.
+
+    Multiply-adds of a layer: keys and values 2 W^2 at each position read; query, output and feed-forward
+    2 W^2 + 2 W F at each position written; 2 W for each pair the causal mask lets through. The head: W V.
+    """
+    c, n_long, total = RUN.transformer_config, RUN.batch * RUN.p_cot, 0.0
+    apart = [(n_long, c.max_length, RUN.d + 1), (RUN.batch - n_long, RUN.d + 2, 2)]
+    together = [(RUN.batch, *[c.max_length + (name == THEIRS)] * 2)]
+    for n, read, answer in apart if name == OURS else together:  # sequences, positions, those with an output
+        for write in [read] * (c.n_layer - 1) + [answer]:
+            pairs = write * read - write * (write - 1) / 2
+            total += n * 2 * c.width * (read * c.width + write * (c.width + c.hidden_size) + pairs)
+        total += n * c.width * answer * c.vocab_size
+    return 6 * total
+
+
+def print_profile(initial: Transformer, config: PretrainConfig, device: str, rate: float) -> None:
+    with torch.profiler.profile() as profiler:
+        start = time.perf_counter()
+        train_ntprl(initial, config, Clock(config, device))
+        wall = 1e6 * (time.perf_counter() - start)  # microseconds, as the profiler counts
+    spent = "self_cpu_time_total" if device == "cpu" else "self_device_time_total"
+    share = pd.Series({e.key: getattr(e, spent) / wall for e in profiler.key_averages() if "aten::" in e.key})
+    attention, products = share.filter(like="attention").sum(), share.filter(regex="mm$").sum()
+    parts = {"matrix products": products, "attention": attention, "outside torch": 1 - share.sum()}
+    parts["element-wise operations, norms, copies, optimiser"] = share.sum() - attention - products
+    print(f"\n{OURS}, shares of its wall time, the profiler's own cost included")
+    for name, value in (parts | share.nlargest(12).to_dict()).items():
+        print(f"{value:6.1%} {name}")
+    a, n_threads = torch.randn(2048, 2048, device=device), torch.get_num_threads()
+    product = Timer("a @ a", globals={"a": a}, num_threads=n_threads).blocked_autorange(min_run_time=2)
+    needed, limit = flops(OURS) * rate / RUN.batch / 1e9, 2 * 2048**3 / product.median / 1e9
+    print(f"counted {needed:.1f} GFLOP/s, one large matrix product {limit:.1f}: {needed / limit:.1%} of it")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.error = sys.exit  # the message alone, without the usage
+    parser.add_argument("--steps", type=int, default=20, help="timed steps in one measurement")
+    parser.add_argument("--repetitions", type=int, default=5, help="measurements of each contestant")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for torch")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--profile", action="store_true", help="show where the time goes")
+    parser.add_argument("--out", type=Path, help="FILE.csv for all measurements, provenance to FILE.json")
+    o, started = parser.parse_args(), datetime.now(UTC)
+    require_integer("steps", o.steps, low=1)
+    require_integer("repetitions", o.repetitions, low=1)
+    require(1 <= o.threads <= os.cpu_count(), "threads", o.threads, f"from 1 to {os.cpu_count()} here")
+    if require_device(o.device) != "cpu" and torch.cuda.device_count() > 1:
+        raise InputError("Trainer would use every GPU it sees: set CUDA_VISIBLE_DEVICES to one of them")
+    require(o.out is None or o.out.suffix == ".csv", "out", str(o.out), "a file name ending in .csv")
+    torch.set_num_threads(o.threads)
+    transformers.logging.set_verbosity_error()
+    initial = Transformer(RUN.transformer_config, torch_rng(RUN.seed, "init")).to(o.device)
+    require_equal_losses(initial, 1, o.device)
+    require_equal_losses(initial, WARM_UP, o.device)
+    config = PretrainConfig(WARM_UP + o.steps, RUN.batch)
+    runs = measure(initial, config, o.repetitions, o.device)
+    rate = runs.pivot(index="repetition", columns="contestant", values="demonstrations_per_s")[list(TRAIN)]
+    ratio, statistics = rate.rdiv(rate[OURS], axis=0), ["median", "min", "max"]
+    table = rate.agg(statistics).T.round().astype(int).join(ratio.agg(statistics).T.round(2).add_prefix("x "))
+    table["GFLOP/step"] = [round(flops(name) / 1e9, 2) for name in TRAIN]
+    facts = provenance(o.device, started, (datetime.now(UTC) - started).total_seconds())
+    facts |= {"transformers": transformers.__version__, "accelerate": accelerate.__version__}
+    print(f"\n{facts['device']}, {o.threads} threads, {o.repetitions} x {o.steps} steps; demonstrations/s,")
+    print(f"x: {OURS} as a multiple of each, pair by pair\n{table.rename_axis(None).to_string()}")
+    if o.profile:
+        print_profile(initial, config, o.device, rate[OURS].median())
+    if o.out is not None:
+        facts = {"command": " ".join(["python", "benchmarks/pretraining.py", *sys.argv[1:]])} | facts
+        write_atomically(o.out, runs.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        write_atomically(o.out.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))

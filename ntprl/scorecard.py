@@ -1,0 +1,72 @@
+"""The claims and their verdicts as text: the scorecard's cards and the README's map."""
+
+import pandas as pd
+
+from ntprl import records
+from ntprl.claims import CLAIMS, NOT_REPRODUCED, NOT_RUN, OURS, PARTLY, REPRODUCED, Claim
+
+
+def provenance_line(claim: Claim) -> str:
+    """Seeds, hardware and date of the recordings behind a verdict, in one line; empty if there are none."""
+    lines = []
+    for recording in claim.recordings:
+        if records.is_recorded(recording):
+            facts = records.run_facts(recording)
+            devices, days = ({fact[key] for fact in facts} for key in ("device", "started_utc"))
+            seeds = len({config.seed for config in recording.configs})
+            lines.append(f"{len(facts)} runs, {seeds} seeds, {', '.join(sorted(devices))}, recorded {max(days)[:10]}")
+    return "; ".join(lines)
+
+
+def table(claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
+    """One row a claim: id, statement, source, verdict, evidence, provenance, chapter."""
+    return pd.DataFrame(
+        [
+            {
+                "id": claim.id,
+                "claim": claim.statement,
+                "source": claim.source,
+                **claim.verdict()._asdict(),
+                "provenance": provenance_line(claim),
+                "chapter": claim.chapter,
+            }
+            for claim in claims
+        ]
+    )
+
+
+MARKS = {REPRODUCED: "✅", PARTLY: "🟡", NOT_REPRODUCED: "❌", NOT_RUN: "⬜"}
+
+
+def markdown_cards(claims: tuple[Claim, ...]) -> str:
+    """Each claim as a short Markdown paragraph: verdict, the paper's words, our numbers, link and command."""
+    cards = []
+    for claim in claims:
+        verdict, evidence = claim.verdict()
+        words = f" In the paper: “{claim.quote}”." if claim.quote else ""
+        card = f"**{MARKS[verdict]} {claim.id}, {verdict}.** {claim.statement}. *({claim.source})*{words}"
+        if claim.check is not None:
+            lines = [
+                evidence + ".",
+                f"{provenance_line(claim)}." if claim.recordings else "Checked on the spot.",
+                f"[Chapter {claim.chapter[:2]}]({claim.chapter}.ipynb)",
+            ]
+            lines += [f"`{recording.command}`" for recording in claim.recordings]
+            card += "\n" + "\n".join(f"- {line}" for line in lines)
+        cards.append(card)
+    return "\n\n".join(cards)
+
+
+def claim_map() -> str:
+    """The README's table: claim -> chapter -> command -> cost -> verdict."""
+    lines = ["| | claim | chapter | record it anew | cost | verdict |", "|---|---|---|---|---|---|"]
+    for claim in CLAIMS + OURS:
+        chapter = claim.chapter[:2]
+        if claim.check is not None:
+            chapter = f"[{chapter}](chapters/{claim.chapter}.ipynb)"
+        commands = "<br>".join(f"`-p record {r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
+        cost = "<br>".join(r.cost for r in claim.recordings) or ("seconds" if claim.check else "")
+        lines.append(
+            f"| {claim.id} | {claim.statement} | {chapter} | {commands} | {cost} | {claim.verdict().verdict} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""Checkpoints: what is saved comes back, what cannot be used is refused in one line."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ntprl import checkpoint
+from ntprl.mixture import Mixture
+from ntprl.parity import Parity
+from ntprl.pretrain import PretrainConfig, make_optimizer, next_token_loss
+from ntprl.seeds import numpy_rng
+from ntprl.transformer import STYLES, Transformer
+
+TASK = Parity(3)
+
+
+@pytest.fixture
+def trained(lively_model):
+    """(model, optimiser) after one step."""
+
+    def make(style: str = "gpt2"):
+        model = lively_model(TASK, style)
+        optimizer = make_optimizer(model, PretrainConfig())
+        next_token_loss(model, Mixture(TASK, 0.5).draw(8, numpy_rng(0, "data"))).backward()
+        optimizer.step()
+        return model, optimizer
+
+    return make
+
+
+@pytest.fixture
+def stored(tmp_path, trained):
+    model, optimizer = trained()
+    checkpoint.save(tmp_path / "folder" / "c", model, optimizer, step=7)
+    return tmp_path / "folder" / "c"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_model_optimiser_and_facts_come_back(tmp_path, lively_model, trained, style):
+    model, optimizer = trained(style)
+    facts = {"step": 7, "log": [{"loss": 1 / 3, "none": None}], "seed": 2**40}
+    checkpoint.save(tmp_path / "c", model, optimizer, **facts)
+    other = lively_model(TASK, style, seed=1)
+    other_optimizer = make_optimizer(other, PretrainConfig())
+    assert checkpoint.restore(tmp_path / "c", other, other_optimizer) == facts
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    for parameter, restored in pairs:
+        assert torch.equal(parameter, restored)
+        ours, theirs = optimizer.state[parameter], other_optimizer.state[restored]
+        assert ours.keys() == theirs.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_load_model_rebuilds_the_model_from_the_file_alone(tmp_path, lively_model, style):
+    model, tokens = lively_model(TASK, style), torch.tensor([[0, 1, 1, 3]])
+    checkpoint.save(tmp_path / "c", model)
+    loaded = checkpoint.load_model(tmp_path / "c")
+    assert loaded.config == model.config
+    assert torch.equal(loaded(tokens), model(tokens))
+
+
+def test_saving_again_replaces_the_file_and_leaves_no_other(stored, lively_model):
+    model = lively_model(TASK, seed=2)
+    checkpoint.save(stored, model)
+    assert torch.equal(checkpoint.load_model(stored).embed.weight, model.embed.weight)
+    assert [path.name for path in stored.parent.iterdir()] == ["c"]
+
+
+def test_a_failed_save_leaves_the_last_checkpoint_whole(stored, lively_model, monkeypatch):
+    before = stored.read_bytes()
+
+    def disk_full(tensors, path, metadata):
+        path.write_bytes(before[: len(before) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(stored, lively_model(TASK, seed=2), step=8)
+    assert stored.read_bytes() == before
+    assert checkpoint.restore(stored, lively_model(TASK)) == {"step": 7}
+
+
+@pytest.mark.parametrize("keep", [0.999, 0.5, 0.01, 0])
+def test_a_truncated_file_is_refused(stored, lively_model, refused, keep):
+    content = stored.read_bytes()
+    stored.write_bytes(content[: int(keep * len(content))])
+    for use in (checkpoint.load_model, lambda path: checkpoint.restore(path, lively_model(TASK))):
+        with refused(stored, "cannot be read"):
+            use(stored)
+
+
+@pytest.mark.parametrize("content", [b"step,loss\n1,2\n", b"\x00\xff" * 50, b"{}"])
+def test_another_kind_of_file_is_refused(tmp_path, refused, content):
+    (tmp_path / "c").write_bytes(content)
+    with refused(tmp_path / "c"):
+        checkpoint.load_model(tmp_path / "c")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path, refused):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with refused(path, "does not exist"):
+            checkpoint.load_model(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"facts": "{}"}])
+def test_a_safetensors_file_of_someone_else_is_refused(tmp_path, refused, metadata):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "c", metadata=metadata)
+    with refused(tmp_path / "c", "not written by ntprl"):
+        checkpoint.load_model(tmp_path / "c")
+
+
+def test_a_file_without_one_of_the_weights_is_refused(stored, lively_model, refused):
+    model = lively_model(TASK)
+    tensors = load_file(stored)
+    del tensors["model.norm.bias"]
+    metadata = {"facts": "{}", "model": json.dumps(vars(model.config))}
+    save_file(tensors, stored, metadata=metadata)
+    with refused(stored, "norm.bias"):
+        checkpoint.restore(stored, model)
+
+
+@pytest.mark.parametrize(("field", "value"), [("n_layer", 3), ("width", 32), ("style", "mistral"), ("max_length", 9)])
+def test_a_checkpoint_of_another_model_is_refused(stored, lively_model, refused, field, value):
+    config = replace(lively_model(TASK).config, **{field: value})
+    model = Transformer(config)
+    before = model.embed.weight.detach().clone()
+    with refused(stored, f"{field} = ", f"the model has {field} = {value!r}"):
+        checkpoint.restore(stored, model)
+    assert torch.equal(model.embed.weight, before)
+
+
+def test_training_does_not_go_on_without_optimiser_state(tmp_path, trained, refused):
+    model, optimizer = trained()
+    checkpoint.save(tmp_path / "c", model)
+    with refused(tmp_path / "c", "optimiser"):
+        checkpoint.restore(tmp_path / "c", model, optimizer)
+
+
+def test_shared_and_strided_weights_are_saved_as_they_are(tmp_path, lively_model):
+    """The tied head is stored once; a transposed weight is not stored transposed."""
+    model = lively_model(TASK)
+    weight = model.blocks[0].attention.out.weight
+    weight.data = weight.data.T.clone().T
+    checkpoint.save(tmp_path / "c", model)
+    tensors = load_file(tmp_path / "c")
+    assert len(tensors) == len(list(model.parameters()))
+    assert np.array_equal(tensors["model.blocks.0.attention.out.weight"], weight.detach())

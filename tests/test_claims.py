@@ -1,0 +1,148 @@
+"""Verdicts follow from tables: right ones pass, wrong ones do not."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntprl import claims, records, scorecard
+from ntprl.experiments import RECORDINGS
+from ntprl.measure import crossing, interval
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
+
+
+def made_up(p_cot: float, seed: int, step: int = 1000, switch: float = 1 / 3, **changed) -> dict:
+    """A row as an ideal calibrated model with a sharp switch would give it."""
+    goes_on = float(p_cot > switch)
+    row = dict(p_cot=p_cot, seed=seed, step=step, n_eval=1024, n_layer=2, width=64, chain_accuracy=1.0)
+    row |= dict(greedy_long=goes_on, greedy_accuracy=0.5 + goes_on / 2, greedy_median_length=1 + 49 * goes_on)
+    row |= dict(sampled_long=p_cot, sampled_accuracy=(1 + p_cot) / 2, sampled_short_accuracy=0.5)
+    return row | changed
+
+
+def sweep_table(**changed) -> pd.DataFrame:
+    return pd.DataFrame([made_up(p, seed, **changed) for p in SHARES for seed in range(5)])
+
+
+def trace(**changed) -> pd.DataFrame:
+    return pd.DataFrame([made_up(0.25, seed, step, **changed) for seed in range(3) for step in range(0, 8001, 400)])
+
+
+def test_an_ideal_sweep_reproduces_the_threshold_and_the_calibration():
+    assert claims.check_threshold(sweep_table()).verdict == claims.REPRODUCED
+    assert claims.check_calibrated(sweep_table()).verdict == claims.REPRODUCED
+
+
+@pytest.mark.parametrize("switch", [0.12, 0.22, 0.45])
+def test_another_switch_does_not(switch):
+    assert claims.check_threshold(sweep_table(switch=switch)).verdict != claims.REPRODUCED
+
+
+def test_never_switching_or_always_writing_chains_does_not():
+    assert claims.check_threshold(sweep_table(switch=2.0)).verdict == claims.NOT_REPRODUCED
+    assert claims.check_threshold(sweep_table(switch=-1.0)).verdict != claims.REPRODUCED
+
+
+def test_a_model_that_never_writes_long_is_not_calibrated():
+    assert claims.check_calibrated(sweep_table(sampled_long=0.0)).verdict == claims.NOT_REPRODUCED
+
+
+def test_the_long_run_is_partial_until_ten_million():
+    assert claims.check_stalls(trace()).verdict == claims.PARTLY
+    assert claims.check_short(trace()).verdict == claims.REPRODUCED
+
+
+@pytest.mark.parametrize("changed", [dict(greedy_accuracy=0.9), dict(chain_accuracy=0.5)])
+def test_a_long_run_that_generalises_or_knows_no_chain_is_not_reproduced(changed):
+    assert claims.check_stalls(trace(**changed)).verdict == claims.NOT_REPRODUCED
+
+
+def test_long_greedy_answers_are_not_short():
+    assert claims.check_short(trace(greedy_median_length=50)).verdict == claims.NOT_REPRODUCED
+
+
+def capacity_table(**changed) -> pd.DataFrame:
+    sizes = [(layers, width) for layers in (2, 4, 8) for width in (64, 128)]
+    rows = [
+        made_up(p, seed, n_layer=layers, width=width)
+        for p in (0.15, 0.5)
+        for layers, width in sizes
+        for seed in range(3)
+    ]
+    rows[0] |= changed
+    return pd.DataFrame(rows)
+
+
+def test_capacity_needs_every_size_at_chance_below_and_right_above():
+    assert claims.check_capacity(capacity_table()).verdict == claims.REPRODUCED
+    assert claims.check_capacity(capacity_table(greedy_accuracy=1.0)).verdict != claims.REPRODUCED
+    assert claims.check_capacity(capacity_table(chain_accuracy=0.2)).verdict != claims.REPRODUCED
+
+
+@pytest.mark.parametrize("modulus", [3, 5])
+def test_the_moved_threshold_is_told_from_one_third(modulus):
+    check = claims.check_modulus(modulus)
+    assert check(sweep_table(switch=1 / (modulus + 1))).verdict == claims.REPRODUCED
+    assert check(sweep_table(switch=1 / 3)).verdict == claims.NOT_REPRODUCED
+
+
+def test_the_mixture_itself_is_checked(monkeypatch):
+    assert claims.check_mixture().verdict == claims.REPRODUCED
+    broken = claims.Parity.long
+    monkeypatch.setattr(claims.Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
+    assert claims.check_mixture().verdict == claims.NOT_REPRODUCED
+
+
+def test_crossing_interpolates_between_neighbours():
+    table = pd.DataFrame(
+        [dict(p_cot=p, seed=s, y=y) for s in range(4) for p, y in ((0.2, 0.0), (0.3, 0.25), (0.4, 0.75))]
+    )
+    assert crossing(table, "y") == (pytest.approx(0.35), (pytest.approx(0.35), pytest.approx(0.35)))
+
+
+def test_rate_text_shows_the_interval():
+    low, high = interval(0.5, 100)
+    assert claims.rate_text(0.5, 100) == f"0.500 [{low:.3f}, {high:.3f}]"
+
+
+def test_live_verdicts_in_words():
+    assert claims.live_verdicts(made_up(0.25, 0), 0.25) == {
+        "chains": "learned",
+        "greedy accuracy": "at chance",
+        "median greedy length": "1",
+        "P(long)": "calibrated",
+        "short answers": "at chance",
+    }
+    untrained = made_up(0.25, 0, chain_accuracy=0.0, greedy_accuracy=0.7, sampled_long=0.9, sampled_short_accuracy=0.1)
+    assert claims.live_verdicts(untrained, 0.25)["greedy accuracy"] == "in between"
+    assert claims.live_verdicts(untrained, 0.25)["chains"] == "not learned"
+
+
+def test_all_eighteen_claims_are_listed_and_read_known_tables():
+    assert [claim.id for claim in claims.CLAIMS] == [f"C{i}" for i in range(1, 19)]
+    assert all(name in RECORDINGS for claim in claims.CLAIMS + claims.OURS for name in claim.tables)
+
+
+def test_a_claim_without_its_table_is_not_yet_run(monkeypatch):
+    monkeypatch.setattr(records, "is_recorded", lambda recording: False)
+    verdicts = scorecard.table().set_index("id")["verdict"]
+    assert set(verdicts.drop("C1")) == {claims.NOT_RUN}
+
+
+def test_the_readme_shows_todays_map_of_claims():
+    spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tool.with_map(text) == text, "run python tools/readme.py"
+
+
+def test_the_datasheet_lists_every_wanted_recording():
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    wanted = [r for r in RECORDINGS.values() if r.needs_gpu and not records.is_recorded(r)]
+    assert all(f"| `{r.name}` | {r.question} | `{r.command}` |" in text for r in wanted)
+    assert text.count("-p record") == len(wanted) + 1  # and no other; the first shows the form

@@ -1,0 +1,113 @@
+"""The files around the code say the same thing: name, version, address, dependencies, README tree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import ntprl
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+
+# What Colab has preinstalled (2026-08, googlecolab/backend-info). A core dependency that excluded one
+# of these would replace a loaded library while a reader is using it.
+COLAB_PYTHON = "3.13.0"
+COLAB = {
+    "torch": "2.11.0",
+    "numpy": "2.1.3",
+    "pandas": "2.2.3",
+    "matplotlib": "3.10.0",
+    "seaborn": "0.13.2",
+    "scipy": "1.16.0",
+    "safetensors": "0.6.0",
+    "tqdm": "4.67.0",
+}
+
+CORE = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = {
+    extra: [requirement for line in lines if (requirement := Requirement(line)).name != PROJECT["name"]]
+    for extra, lines in PROJECT["optional-dependencies"].items()
+}
+DIRECT = CORE + [requirement for requirements in EXTRAS.values() for requirement in requirements]
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def lock_lines():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def locked():
+    return {normal(name): version for name, _, version in (line.partition("==") for line in lock_lines())}
+
+
+def readme_tree():
+    """The fenced block of README.md whose lines read `ntprl/parity.py   # phrase`: path -> phrase."""
+    for block in re.findall(r"(?ms)^```\w*\n(.*?)^```", (ROOT / "README.md").read_text()):
+        tree = dict(re.findall(r"(?m)^(\S+)[ \t]+# (\S.*)$", block))
+        if any(path.startswith("ntprl/") for path in tree):
+            return tree
+    return {}
+
+
+def test_one_version():
+    assert ntprl.__version__ == PROJECT["version"]
+    assert CITATION["version"] == PROJECT["version"]
+
+
+def test_one_repository():
+    book = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert book["repository"]["url"] == REPOSITORY
+    assert CITATION["repository-code"] == REPOSITORY
+    # The chapters' Colab cells are held to the same address and version in test_book.py.
+
+
+def test_one_paper():
+    title = CITATION["preferred-citation"]["title"]
+    assert title in PROJECT["description"]
+    assert title in (ROOT / "references.bib").read_text()
+
+
+def test_environment_is_thin():
+    *conda, pip = ENVIRONMENT["dependencies"]
+    python = next(line.removeprefix("python=") for line in conda if line.startswith("python="))
+    assert SpecifierSet(PROJECT["requires-python"]).contains(f"{python}.0")
+    assert {line.split("=")[0] for line in conda} == {"python", "pip"}
+    (install,) = pip["pip"]
+    assert set(re.fullmatch(r"-e \.\[(.*)\]", install)[1].split(",")) <= set(EXTRAS)
+
+
+@pytest.mark.parametrize("requirement", DIRECT, ids=str)
+def test_lock_satisfies(requirement):
+    assert requirement.specifier.contains(locked()[normal(requirement.name)])
+
+
+def test_lock_is_exact():
+    assert [line for line in lock_lines() if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+@pytest.mark.parametrize("requirement", CORE, ids=str)
+def test_core_admits_colab(requirement):
+    assert requirement.specifier.contains(COLAB[requirement.name])
+
+
+def test_python_admits_colab():
+    assert SpecifierSet(PROJECT["requires-python"]).contains(COLAB_PYTHON)
+
+
+def test_readme_tree_is_true():
+    tree = readme_tree()
+    assert [path for path in tree if not (ROOT / path).exists()] == []
+    modules = {f"ntprl/{path.name}" for path in (ROOT / "ntprl").glob("*.py")} - {"ntprl/__init__.py"}
+    assert sorted(modules - set(tree)) == []

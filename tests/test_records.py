@@ -1,0 +1,368 @@
+"""Recorded tables: promoted whole, loaded only if whole; and the recorded ones are what they claim to be."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+
+from ntprl import records
+from ntprl.experiments import RECORDINGS, LearningOrder, PretrainingRun, Recording, grid
+from ntprl.records import (
+    collect,
+    config_hash,
+    describe,
+    is_recorded,
+    load,
+    load_sidecar,
+    main,
+    promote,
+    run_facts,
+    write_atomically,
+)
+from ntprl.sweep import run_one
+
+BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+TINY = Recording("tiny", "Does it work?", "00_tiny", grid(BASE, p_cot=(0.1, 1 / 3), seed=range(3)), "nothing")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with the finished runs of TINY; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs")
+    for config in TINY.configs:
+        run_one(config, folder)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path, finished):
+    """A copy of them that may be spoiled."""
+    return shutil.copytree(finished, tmp_path / "runs")
+
+
+@pytest.fixture
+def data(tmp_path, finished):
+    """A folder with the promoted table."""
+    promote(TINY, finished, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_what_is_loaded_is_what_was_run(finished, data):
+    loaded = load(TINY, data)
+    own = pd.concat(
+        [config.run().assign(run=config_hash(config), p_cot=config.p_cot, seed=config.seed) for config in TINY.configs],
+        ignore_index=True,
+    )
+    assert len(own) == 6 * 3
+    pd.testing.assert_frame_equal(loaded, own, check_like=True, check_dtype=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(loaded, collect(TINY, finished)[0], check_dtype=False, rtol=1e-5)
+
+
+def test_sidecar_says_what_was_run_where_and_when(data):
+    sidecar = load_sidecar(TINY, data)
+    assert sidecar["table"] == "tiny"
+    assert sidecar["question"] == TINY.question
+    assert sidecar["command"] == TINY.command
+    assert sidecar["kind"] == "PretrainingRun"
+    assert sidecar["rows"] == len(load(TINY, data))
+    assert set(sidecar["config"]) == set(asdict(BASE)) - {"p_cot", "seed"}
+    assert [sidecar["config"] | run["config"] for run in sidecar["runs"].values()] == [asdict(c) for c in TINY.configs]
+    for facts in run_facts(TINY, data):
+        assert facts["origin"] == "measured here"
+        assert {
+            "started_utc",
+            "wall_s",
+            "commit",
+            "dirty",
+            "python",
+            "torch",
+            "device",
+            "threads",
+            "dtype",
+        } <= set(facts)
+
+
+def test_describe_a_recorded_and_an_unrecorded_table(data, tmp_path):
+    text = describe(TINY, data)
+    assert text.startswith("recorded 2")
+    assert "6 runs" in text
+    assert "3 seeds" in text
+    assert "data/tiny.csv" in text
+    absent = describe(TINY, tmp_path / "nowhere")
+    assert absent.startswith("not yet run")
+    assert TINY.question in absent
+    assert TINY.command in absent
+
+
+def test_promoting_twice_gives_the_same_bytes(finished, tmp_path):
+    files = [promote(TINY, finished, tmp_path / name) for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert files[0].with_suffix(".json").read_bytes() == files[1].with_suffix(".json").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["tiny.csv", "tiny.json"]
+
+
+def test_a_table_of_one_run_comes_back_whatever_its_hash_looks_like(tmp_path):
+    """A hash of twelve decimal digits, leading 0 and all, is a name and not a number."""
+    seeds = (
+        seed for seed in range(100_000) if (h := config_hash(replace(BASE, seed=seed))).isdecimal() and h[0] == "0"
+    )
+    recording = replace(TINY, configs=(replace(BASE, seed=next(seeds)),))
+    run_one(recording.configs[0], tmp_path / "runs")
+    promote(recording, tmp_path / "runs", tmp_path)
+    assert load(recording, tmp_path)["run"].unique().tolist() == [config_hash(recording.configs[0])]
+
+
+def test_one_altered_cell_is_refused(data, refused):
+    text = (data / "tiny.csv").read_text()
+    line = text.splitlines()[-1]
+    (data / "tiny.csv").write_text(text.replace(line, line[:-1] + str((int(line[-1]) + 1) % 10)))
+    with refused(data / "tiny.csv", "truncated or altered"):
+        load(TINY, data)
+
+
+@pytest.mark.parametrize("keep", [0, 0.3, 0.99])
+def test_a_truncated_table_is_refused(data, refused, keep):
+    content = (data / "tiny.csv").read_bytes()
+    (data / "tiny.csv").write_bytes(content[: int(keep * len(content))])
+    with refused(data / "tiny.csv", "truncated or altered"):
+        load(TINY, data)
+
+
+def test_a_missing_table_is_refused(data, refused):
+    (data / "tiny.csv").unlink()
+    with refused(data / "tiny.csv", "does not exist", TINY.command):
+        load(TINY, data)
+
+
+def test_a_missing_sidecar_is_refused(data, refused):
+    assert is_recorded(TINY, data)
+    (data / "tiny.json").unlink()
+    assert not is_recorded(TINY, data)
+    with refused(data / "tiny.json", "not recorded", TINY.command):
+        load(TINY, data)
+
+
+DAMAGED = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b"{}", b'{"sha256": "0", "runs": {}}']
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=repr)
+def test_a_damaged_sidecar_is_refused(data, refused, content):
+    (data / "tiny.json").write_bytes(content)
+    with refused(data / "tiny"):
+        load(TINY, data)
+
+
+@pytest.mark.parametrize("key", ["sha256", "runs", "config"])
+def test_a_sidecar_without_one_of_its_parts_is_refused(data, refused, key):
+    sidecar = json.loads((data / "tiny.json").read_text())
+    del sidecar[key]
+    (data / "tiny.json").write_text(json.dumps(sidecar))
+    other = replace(TINY, configs=grid(replace(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)))
+    with refused(data / "tiny"):
+        load(other, data)
+
+
+@pytest.mark.parametrize(
+    ("configs", "word"),
+    [
+        (
+            grid(replace(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)),
+            "steps in {4}, this version asks for {5}",
+        ),
+        (
+            grid(BASE, p_cot=(0.1, 0.3), seed=range(3)),
+            "p_cot in {0.1, 0.3333333333333333}, this version asks for {0.1, 0.3}",
+        ),
+        (grid(BASE, p_cot=(0.1, 1 / 3), seed=range(4)), "seed in {0, 1, 2}"),
+        (grid(replace(BASE, style="mistral"), p_cot=(0.1, 1 / 3), seed=range(3)), 'style in {"gpt2"}'),
+        (grid(LearningOrder(**asdict(BASE)), p_cot=(0.1, 1 / 3), seed=range(3)), "another set of runs"),
+        (TINY.configs[::-1], "another set of runs"),
+    ],
+)
+def test_a_table_of_another_configuration_is_refused_by_the_name_of_the_field(data, refused, configs, word):
+    with refused(data / "tiny.csv", word, TINY.command):
+        load(replace(TINY, configs=configs), data)
+
+
+def test_missing_runs_are_refused_and_nothing_is_written(runs, tmp_path, refused):
+    for config in TINY.configs[1:3]:
+        (runs / f"{config_hash(config)}.json").unlink()
+    with refused("2 of 6 runs of tiny are missing", runs, TINY.command):
+        promote(TINY, runs, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"config": "Pre', b"\xff\xfe\x00", b"[]", b"{}"], ids=repr)
+def test_a_damaged_run_is_refused_by_name(runs, tmp_path, refused, content):
+    path = runs / f"{config_hash(TINY.configs[2])}.json"
+    path.write_bytes(content)
+    with refused(path, "record again"):
+        promote(TINY, runs, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    write_atomically(tmp_path / "folder" / "file", "old")
+
+    def killed(source, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomically(tmp_path / "folder" / "file", "new")
+    assert (tmp_path / "folder" / "file").read_text() == "old"
+    write_atomically(tmp_path / "folder" / "file", "new – é\n")
+    assert (tmp_path / "folder" / "file").read_bytes() == "new – é\n".encode()
+    assert len(list((tmp_path / "folder").iterdir())) == 1
+
+
+@pytest.fixture
+def command(monkeypatch, runs, data, capsys):
+    """main() on TINY and one unrecorded recording, in temporary folders: (exit code, stdout, stderr)."""
+    later = replace(TINY, name="later", configs=grid(replace(BASE, steps=5), seed=range(3)))
+    monkeypatch.setattr(records, "RECORDINGS", {"tiny": TINY, "later": later})
+    monkeypatch.setattr(records, "data_folder", lambda: data)
+    monkeypatch.setattr(records, "runs_folder", lambda: runs)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_check_passes_and_says_what_is_recorded(command):
+    assert command("check") == (0, "tiny: 18 rows\nlater: not recorded\n", "")
+
+
+def test_check_fails_on_an_altered_table(command, data):
+    with (data / "tiny.csv").open("a") as file:
+        file.write("\n")
+    code, _, error = command("check")
+    assert code == 1
+    assert "tiny.csv is truncated or altered" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("lost", ["tiny.csv", "tiny.json"])
+def test_check_fails_if_half_of_a_recording_is_lost(command, data, lost):
+    (data / lost).unlink()
+    code, _, error = command("check")
+    assert code == 1
+    assert "tiny" in error
+
+
+def test_promote_writes_the_table(command, data):
+    before = (data / "tiny.csv").read_bytes()
+    (data / "tiny.csv").unlink()
+    code, output, error = command("promote", "tiny")
+    assert (code, error) == (0, "")
+    assert str(data / "tiny.csv") in output
+    assert (data / "tiny.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["promote"], ["promote", "nothing"], ["chekc"], ["promote", "later"]])
+def test_what_cannot_be_done_exits_with_one_line(command, arguments):
+    code, output, error = command(*arguments)
+    assert code == 1
+    assert output == ""
+    assert len(error.splitlines()) == 1
+
+
+# The recorded tables of this repository: schema, seeds and number of rows.
+
+
+def rate(nullable: bool = False) -> pa.Column:
+    return pa.Column(float, pa.Check.in_range(0, 1), nullable=nullable, coerce=True)
+
+
+def columns(recording: Recording) -> dict[str, pa.Column]:
+    """What a table must have: its run, the fields that vary, the step, and the measures of its kind."""
+    configs = [asdict(config) for config in recording.configs]
+    varied = [name for name in configs[0] if len({config[name] for config in configs}) > 1]
+    required = {
+        "run": pa.Column(str),
+        **{name: pa.Column() for name in varied},
+        "step": pa.Column(int, pa.Check.ge(0)),
+    }
+    if isinstance(recording.configs[0], LearningOrder):
+        kind = pa.Column(str, pa.Check.isin(["long", "short"]))
+        return required | {"kind": kind, "position": pa.Column(int, pa.Check.ge(1)), "probability": rate()}
+    length = pa.Column(float, pa.Check.in_range(0, 1 + max(config.d for config in recording.configs)), coerce=True)
+    for name in ("greedy", "sampled"):
+        required |= {f"{name}_accuracy": rate(), f"{name}_long": rate(), f"{name}_median_length": length}
+        required |= {
+            f"{name}_long_accuracy": rate(nullable=True),
+            f"{name}_short_accuracy": rate(nullable=True),
+        }
+    return required | {
+        "chain_accuracy": rate(),
+        "link_error": rate(),
+        "n_eval": pa.Column(int, pa.Check.ge(1)),
+    }
+
+
+def check_table(recording: Recording, table: pd.DataFrame) -> None:
+    table = pa.DataFrameSchema(columns(recording), strict=True).validate(table)
+    by_run = dict(list(table.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in recording.configs]
+    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+        per_step = config.d + 2 if isinstance(config, LearningOrder) else 1
+        assert rows["step"].tolist() == np.repeat(sorted(config.measured_steps()), per_step).tolist()
+        for name in set(asdict(config)) & set(rows):
+            stated = getattr(config, name)
+            assert rows[name].unique().tolist() == [
+                stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)
+            ]
+
+
+@pytest.mark.parametrize("recording", RECORDINGS.values(), ids=RECORDINGS)
+def test_recorded_tables_are_what_they_claim_to_be(recording):
+    if not is_recorded(recording):
+        pytest.skip("not recorded yet")
+    table, sidecar = load(recording), load_sidecar(recording)
+    check_table(recording, table)
+    assert sidecar["rows"] == len(table)
+    assert sidecar["question"] == recording.question
+    assert sidecar["command"] == recording.command
+    for facts in run_facts(recording):
+        assert facts["origin"] == "measured here"
+        assert len(facts["commit"]) == 40
+        assert facts["wall_s"] > 0
+
+
+def test_every_recorded_file_belongs_to_a_recording():
+    found = {path.stem for path in records.data_folder().glob("*.csv")}
+    assert found <= RECORDINGS.keys()
+
+
+def test_check_table_passes_what_was_just_run(data, tmp_path):
+    check_table(TINY, load(TINY, data))
+    order = replace(TINY, configs=grid(LearningOrder(**asdict(BASE)), seed=range(2)))
+    for config in order.configs:
+        run_one(config, tmp_path)
+    check_table(order, collect(order, tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: table.assign(greedy_accuracy=1.01),
+        lambda table: table.assign(link_error=np.nan),
+        lambda table: table.assign(seed=0),
+        lambda table: table.assign(extra=0),
+        lambda table: table.drop(columns="sampled_long"),
+        lambda table: table.iloc[:-1],
+        lambda table: table.iloc[::-1],
+        lambda table: pd.concat((table, table.iloc[-1:])),
+    ],
+)
+def test_check_table_refuses_a_spoiled_table(data, spoil):
+    with pytest.raises((AssertionError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
+        check_table(TINY, spoil(load(TINY, data)))

@@ -1,0 +1,142 @@
+"""Generation: greedy against a loop without cache, draws against enumerated probabilities."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from ntprl.parity import Parity
+from ntprl.sampling import greedy, sample
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.task import PAD, lengths
+from ntprl.transformer import STYLES
+
+
+@torch.no_grad()
+def slow_greedy(model, prompt: list[int], eos: int, max_new: int) -> list[int]:
+    """One prompt, everything computed again for every token."""
+    answer: list[int] = []
+    while len(answer) < max_new and eos not in answer:
+        answer.append(int(model(torch.tensor([[*prompt, *answer]]))[0, -1].argmax()))
+    return answer + [PAD] * (max_new - len(answer))
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("max_new", [1, 3, 6])
+def test_greedy_equals_a_slow_loop_without_cache(lively_model, style, max_new):
+    task = Parity(5, 3)
+    model = lively_model(task, style, seed=5)
+    prompts = task.prompts(60, numpy_rng(0, "evaluation"))
+    answers = greedy(model, prompts, task.eos, max_new)
+    slow = np.array([slow_greedy(model, prompt, task.eos, max_new) for prompt in prompts.tolist()])
+    assert answers.tolist() == slow[:, : answers.shape[1]].tolist()
+    assert (slow[:, answers.shape[1] :] == PAD).all()
+    if max_new == 6:
+        assert len(set(lengths(answers, task.eos))) >= 3  # rows ended at different times
+
+
+@torch.no_grad()
+def answer_probabilities(model, prompt: list[int], task: Parity, max_new: int, temperature: float) -> dict:
+    """Probability of every answer, by teacher forcing: those that end in EOS and those cut at max_new."""
+    table = {}
+    for length in range(1, max_new + 1):
+        others = [token for token in range(task.vocab_size) if token != task.eos]
+        last = range(task.vocab_size) if length == max_new else [task.eos]
+        for answer in product(*[others] * (length - 1), last):
+            probability = 1.0
+            for i, token in enumerate(answer):
+                logits = model(torch.tensor([[*prompt, *answer[:i]]]))[0, -1].double()
+                powers = logits.exp() ** (1 / temperature)
+                probability *= float(powers[token] / powers.sum())
+            table[answer + (PAD,) * (max_new - length)] = probability
+    return table
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_draws_follow_the_exact_distribution(lively_model, temperature):
+    """Chi-square over all answers to each of two prompts, drawn in one batch."""
+    task, n, max_new = Parity(2), 8000, 3
+    model = lively_model(task, width=8, scale=0.1)
+    prompts = np.array([[0, 1, 3], [1, 1, 3]])
+    answers = sample(model, prompts.repeat(n, axis=0), task.eos, max_new, temperature, torch_rng(0, "sampling"))
+    for i, prompt in enumerate(prompts.tolist()):
+        table = answer_probabilities(model, prompt, task, max_new, temperature)
+        assert sum(table.values()) == pytest.approx(1)
+        drawn, counts = np.unique(answers[i * n : (i + 1) * n], axis=0, return_counts=True)
+        seen = dict(zip(map(tuple, drawn.tolist()), counts.tolist(), strict=True))
+        assert seen.keys() <= table.keys()
+        common = [answer for answer, p in table.items() if p * n >= 5]
+        observed = np.array([seen.get(answer, 0) for answer in common])
+        expected = np.array([table[answer] * n for answer in common])
+        observed[0] += n - observed.sum()  # rare answers are counted with the first
+        expected[0] += n - expected.sum()
+        assert len(common) > 10
+        assert chisquare(observed, expected).pvalue > 1e-4
+
+
+def scripted(task: Parity):
+    """A rule that writes as many zeros as the prompt has ones, then EOS."""
+
+    def rule(tokens: list[int]) -> list[float]:
+        ones, written = sum(tokens[: task.d]), len(tokens) - task.prompt_length
+        return [float(token == (0 if written < ones else task.eos)) for token in range(task.vocab_size)]
+
+    return rule
+
+
+def test_finished_rows_are_pad_and_leave_the_batch(stand_in):
+    task = Parity(4)
+    model = stand_in(scripted(task))
+    prompts = np.array([(*x, task.separator) for x in product((0, 1), repeat=4)])
+    ones = prompts[:, :4].sum(axis=1)
+    answers = sample(model, prompts, task.eos, 5, 1.0, torch_rng(0, "sampling"))
+    assert answers.tolist() == [[0] * k + [task.eos] + [PAD] * (4 - k) for k in ones.tolist()]
+    assert [tuple(tokens.shape) for tokens in model.fed] == [(16, 5), (15, 1), (11, 1), (5, 1), (1, 1)]
+    assert all((tokens != task.eos).all() and (tokens != PAD).all() for tokens in model.fed)
+
+
+def test_max_new_cuts_and_early_ends_shorten(stand_in):
+    task = Parity(4)
+    prompts = np.array([[1, 1, 0, 1, 3], [1, 0, 0, 0, 3]])
+    assert greedy(stand_in(scripted(task)), prompts, task.eos, 2).tolist() == [[0, 0], [0, 2]]
+    assert greedy(stand_in(scripted(task)), prompts, task.eos, 9).shape == (2, 4)  # the longest, EOS included
+
+
+def test_no_prompts_is_fine(lively_model):
+    task = Parity(3)
+    assert sample(lively_model(task), np.empty((0, 4), int), task.eos, 4).shape == (0, 4)
+
+
+def test_answers_depend_on_the_generator_alone(lively_model):
+    task = Parity(5)
+    model, prompts = lively_model(task), task.prompts(50, numpy_rng(0, "evaluation"))
+
+    def answers(global_seed: int, seed: int) -> list:
+        torch.manual_seed(global_seed)
+        return sample(model, prompts, task.eos, 6, 1.0, torch_rng(seed, "sampling")).tolist()
+
+    assert answers(0, 3) == answers(1, 3)
+    assert answers(0, 3) != answers(0, 4)
+
+
+def test_a_low_temperature_is_nearly_greedy(lively_model):
+    task = Parity(5)
+    model, prompts = lively_model(task), task.prompts(50, numpy_rng(0, "evaluation"))
+    cold = sample(model, prompts, task.eos, 6, 1e-5, torch_rng(0, "sampling"))
+    assert cold.tolist() == greedy(model, prompts, task.eos, 6).tolist()
+
+
+@pytest.mark.parametrize("temperature", [-0.5, "1", float("nan"), float("inf"), None])
+def test_bad_temperature_is_refused(lively_model, refused, temperature):
+    task = Parity(3)
+    with refused("temperature = ", repr(temperature), "at least 0"):
+        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, 4, temperature)
+
+
+@pytest.mark.parametrize("max_new", [0, 1.5, "4"])
+def test_bad_max_new_is_refused(lively_model, refused, max_new):
+    task = Parity(3)
+    with refused("max_new = ", repr(max_new), "at least 1"):
+        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, max_new)

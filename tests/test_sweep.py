@@ -1,0 +1,175 @@
+"""Sweeps: every run once, whatever is interrupted or fails, on any executor."""
+
+import json
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ntprl import sweep as sweeping
+from ntprl.experiments import PretrainingRun, Recording, grid
+from ntprl.records import collect, config_hash
+from ntprl.sweep import local_executor, record, run_one, sweep
+
+BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+CONFIGS = grid(BASE, p_cot=(0.1, 0.9), seed=range(2))
+NAMES = [config_hash(config) for config in CONFIGS]
+
+
+def silent(line: str) -> None:
+    pass
+
+
+class Inline:
+    """An executor that does the work at once and counts it."""
+
+    def __init__(self):
+        self.submitted = []
+
+    def submit(self, function, *arguments):
+        self.submitted.append(arguments)
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def table(folder):
+    return collect(Recording("tiny", "Does it work?", "00_tiny", CONFIGS, "nothing"), folder)[0]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    sweep(CONFIGS, folder, report=silent)
+    return table(folder)
+
+
+def fail_on(monkeypatch, *bad: str, error: BaseException) -> None:
+    """Make the runs of these names raise, leaving the others as they are."""
+
+    def run(self, device="cpu", checkpoint_path=None):
+        if config_hash(self) in bad:
+            raise error
+        return self.train(device, checkpoint_path)[1]
+
+    monkeypatch.setattr(PretrainingRun, "run", run)
+
+
+def test_results_are_whole_files_in_order_and_nothing_else(tmp_path, undisturbed):
+    lines = []
+    paths = sweep(CONFIGS, tmp_path, report=lines.append)
+    assert [path.stem for path in paths] == NAMES
+    assert sorted(tmp_path.iterdir()) == sorted(paths)  # no checkpoint, no temporary file is left
+    assert len(lines) == 1 + len(CONFIGS)
+    assert "0 of 4 runs are done, 4 to go" in lines[0]
+    assert all(str(config) in line for config, line in zip(CONFIGS, lines[1:], strict=True))
+    assert table(tmp_path).equals(undisturbed)
+
+
+def test_a_result_says_what_was_run(tmp_path):
+    name = run_one(CONFIGS[0], tmp_path)
+    result = json.loads((tmp_path / f"{name}.json").read_text())
+    assert result["config"] == repr(CONFIGS[0])
+    assert result["provenance"]["resumed"] is False
+    assert result["provenance"]["threads"] == torch.get_num_threads()
+    assert [row["step"] for row in result["rows"]] == [0, 2, 4]
+
+
+def test_any_executor_gives_the_same_table(tmp_path, undisturbed):
+    executor = Inline()
+    sweep(CONFIGS, tmp_path, executor, report=silent)
+    assert [config for config, _, _ in executor.submitted] == list(CONFIGS)
+    assert table(tmp_path).equals(undisturbed)
+
+
+def test_worker_processes_give_the_same_table(tmp_path, undisturbed):
+    with local_executor(2) as executor:
+        paths = sweep(CONFIGS, tmp_path, executor, report=silent)
+    assert table(tmp_path).equals(undisturbed)
+    assert {json.loads(path.read_text())["provenance"]["threads"] for path in paths} == {1}
+
+
+def test_finished_runs_are_skipped(tmp_path):
+    paths = sweep(CONFIGS[1:3], tmp_path, report=silent)
+    before = [path.read_bytes() for path in paths]
+    executor, lines = Inline(), []
+    sweep(CONFIGS, tmp_path, executor, report=lines.append)
+    assert [config for config, _, _ in executor.submitted] == [CONFIGS[0], CONFIGS[3]]
+    assert "2 of 4 runs are done, 2 to go" in lines[0]
+    assert [path.read_bytes() for path in paths] == before
+    again = Inline()
+    assert len(sweep(CONFIGS, tmp_path, again, report=silent)) == 4
+    assert again.submitted == []
+
+
+@pytest.mark.parametrize("executor", [None, Inline()], ids=["in turn", "executor"])
+def test_a_failing_run_is_named_and_loses_no_other(tmp_path, refused, monkeypatch, executor, undisturbed):
+    lines = []
+    with monkeypatch.context() as patch:
+        fail_on(patch, NAMES[1], error=MemoryError("too large"))
+        with refused("1 of 4 runs failed", NAMES[1], "MemoryError: too large"):
+            sweep(CONFIGS, tmp_path, executor, report=lines.append)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(set(NAMES) - {NAMES[1]})
+    assert sum("FAILED" in line and str(CONFIGS[1]) in line for line in lines) == 1
+    sweep(CONFIGS, tmp_path, executor, report=silent)
+    assert table(tmp_path).equals(undisturbed)
+
+
+def test_a_failure_of_many_lines_is_told_in_one(tmp_path, refused, monkeypatch):
+    fail_on(monkeypatch, NAMES[0], error=RuntimeError("first line\nsecond line\n"))
+    with refused(NAMES[0], "RuntimeError: first line"):
+        sweep(CONFIGS[:1], tmp_path, report=silent)
+
+
+def test_a_sweep_that_is_killed_half_way_resumes(tmp_path, monkeypatch, undisturbed):
+    with monkeypatch.context() as patch:
+        fail_on(patch, NAMES[2], error=KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            sweep(CONFIGS, tmp_path, report=silent)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(NAMES[:2])
+    sweep(CONFIGS, tmp_path, report=silent)
+    assert table(tmp_path).equals(undisturbed)
+
+
+def test_a_run_that_is_killed_half_way_resumes_from_its_checkpoint(tmp_path, monkeypatch):
+    """Killed after the training and before the result: nothing is trained again, the rows are the same."""
+    whole = json.loads((tmp_path / "whole" / f"{run_one(CONFIGS[3], tmp_path / 'whole')}.json").read_text())
+
+    def killed(path, text):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_one(CONFIGS[3], tmp_path)
+    assert (tmp_path / f"{NAMES[3]}.safetensors").is_file()
+    with monkeypatch.context() as patch:
+        patch.setattr("ntprl.pretrain.next_token_loss", None)  # a step would fail
+        run_one(CONFIGS[3], tmp_path)
+    resumed = json.loads((tmp_path / f"{NAMES[3]}.json").read_text())
+    assert resumed["rows"] == whole["rows"]
+    assert resumed["provenance"]["resumed"] is True
+    assert not (tmp_path / f"{NAMES[3]}.safetensors").exists()
+
+
+def test_the_same_configuration_twice_is_one_run(tmp_path):
+    executor = Inline()
+    sweep((CONFIGS[0], replace(CONFIGS[0])), tmp_path, executor, report=silent)
+    assert len(executor.submitted) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, device):
+    """Processes for the cores of a CPU, one run after the other on a GPU; here with the work taken out."""
+    calls = []
+    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
+    monkeypatch.setattr(sweeping, "sweep", lambda *arguments: calls.append(arguments))
+    two = [Recording(name, "Does it work?", "00_tiny", CONFIGS[i::2], "nothing") for i, name in enumerate("ab")]
+    record(two, device, workers=1, report=silent)
+    [(configs, folder, executor, asked, _)] = calls
+    assert (list(configs), folder, asked) == ([*CONFIGS[::2], *CONFIGS[1::2]], tmp_path, device)
+    assert (executor is None) == (device == "cuda")

@@ -1,0 +1,136 @@
+"""The closed forms against numbers worked out beforehand, exact enumeration and simulation."""
+
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+
+from ntprl import theory
+from ntprl.seeds import numpy_rng
+
+SHARES = [Fraction(1, 10), Fraction(1, 4), Fraction(1, 3), Fraction(2, 5), Fraction(5, 6)]
+SIZES = [(d, modulus) for d in (2, 3, 4) for modulus in (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("p", "accuracy"), [(0.01, 0.505), (0.1, 0.55), (0.25, 0.625), (1 / 3, 2 / 3), (0, 0.5), (1, 1)]
+)
+def test_calibrated_accuracy_of_parity(p, accuracy):
+    assert theory.calibrated_accuracy(p) == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 5])
+def test_calibrated_accuracy_by_simulation(modulus):
+    """Long with probability p, else a guess: right as often as the formula says, to 5 sigma."""
+    n, p, rng = 100_000, 0.2, numpy_rng(0, "evaluation")
+    right = (rng.random(n) < p) | (rng.integers(modulus, size=n) == 0)
+    expected = theory.calibrated_accuracy(p, modulus)
+    assert abs(right.mean() - expected) < 5 * (expected * (1 - expected) / n) ** 0.5
+
+
+@pytest.mark.parametrize(("modulus", "expected"), [(2, Fraction(1, 3)), (3, Fraction(1, 4)), (5, Fraction(1, 6))])
+def test_threshold_of_sums(modulus, expected):
+    assert theory.parity_threshold(modulus) == expected
+
+
+def test_threshold_is_a_half_if_all_short_demonstrations_agree_with_the_prefix():
+    assert theory.threshold(1) == 0.5
+    assert theory.threshold(0) == 0
+
+
+@pytest.mark.parametrize("p", SHARES)
+def test_rewarded_long_share_is_the_map_of_theorem_2(p):
+    assert theory.rewarded_long_share(p) == 2 * p / (1 + p)
+
+
+@pytest.mark.parametrize(
+    ("p_0", "to_threshold", "to_99_percent"),
+    [
+        (Fraction(1, 4), 1, 9),
+        (Fraction(1, 10), 3, 10),
+        (Fraction(1, 20), 4, 11),
+        (Fraction(1, 50), 5, 13),
+        (Fraction(1, 100), 6, 14),
+        (Fraction(1, 1000), 9, 17),
+        (Fraction(1, 2**20), 19, 27),
+    ],
+)
+def test_rounds_of_rewarded_sampling(p_0, to_threshold, to_99_percent):
+    shares = [p_0]
+    while shares[-1] <= Fraction(99, 100):
+        shares.append(theory.rewarded_long_share(shares[-1]))
+    assert sum(share <= theory.parity_threshold() for share in shares) == to_threshold
+    assert len(shares) - 1 == to_99_percent
+    assert shares[5] == 2**5 * p_0 / (2**5 * p_0 + 1 - p_0)
+
+
+@pytest.mark.parametrize(
+    ("p", "shares"), [(0.25, (0.244, 0.25, 0.253)), (0.1, (0.067, 0.1, 0.143)), (0.05, (0.025, 0.05, 0.094))]
+)
+def test_tempered_long_share_of_parity(p, shares):
+    assert [theory.tempered_long_share(p, tau) for tau in (0.75, 1, 1.5)] == pytest.approx(shares, abs=5e-4)
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 5])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.7, 1.0])
+def test_temperature_one_leaves_the_long_share_as_it_is(p, modulus):
+    assert theory.tempered_long_share(p, 1.0, modulus) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("tau", [0.5, 2.0])
+def test_tempered_long_share_by_simulation(tau):
+    """Draw first token and stop decision from tempered probabilities that are enumerated, K = 3."""
+    p, n, rng = Fraction(1, 5), 40_000, numpy_rng(0, "sampling")
+
+    def draw(distribution: dict) -> np.ndarray:
+        weights = np.array([float(q) for q in distribution.values()]) ** (1 / tau)
+        return rng.choice(np.array([str(token) for token in distribution]), size=n, p=weights / weights.sum())
+
+    first = draw(theory.blind_next_token(3, p, 1, (), 3))
+    merged = theory.blind_next_token(3, p, 1, (1,), 3)
+    stop = merged.pop(".")
+    goes_on = draw({".": stop, "any link": sum(merged.values())}) == "any link"  # the chain itself is known
+    expected = theory.tempered_long_share(float(p), tau, 3)
+    assert abs((goes_on & (first == "1")).mean() - expected) < 5 * (expected * (1 - expected) / n) ** 0.5
+
+
+@pytest.mark.parametrize(("d", "modulus"), SIZES)
+def test_demonstrations_are_enumerated_whole(d, modulus):
+    p = Fraction(1, 7)
+    rows = theory.enumerate_demonstrations(d, p, modulus)
+    assert sum(weight for _, _, weight in rows) == 1
+    assert sum(weight for _, answer, weight in rows if len(answer) == d + 1) == p
+    assert {x for x, _, _ in rows} == set(product(range(modulus), repeat=d))
+    assert all(answer[-1] == "." and answer[-2] == sum(x) % modulus for x, answer, _ in rows)
+    assert all(answer[0] == x[0] for x, answer, _ in rows if len(answer) > 2)
+
+
+@pytest.mark.parametrize(("d", "modulus"), SIZES)
+@pytest.mark.parametrize("p", SHARES)
+def test_closed_forms_equal_the_enumerated_blind_reader(d, modulus, p):
+    for x_1 in range(modulus):
+        first = theory.blind_next_token(d, p, x_1, (), modulus)
+        assert first.pop(x_1) == theory.first_token_probability(p, modulus)
+        assert set(first.values()) == {(1 - p) / modulus}
+        second = theory.blind_next_token(d, p, x_1, (x_1,), modulus)
+        assert second.pop(".") == theory.stop_probability(p, modulus)
+        assert len(set(second.values())) == 1  # without the next symbol every link is as likely
+        for other in set(range(modulus)) - {x_1}:
+            assert theory.blind_next_token(d, p, x_1, (other,), modulus) == {".": 1}
+
+
+@pytest.mark.parametrize("p", SHARES)
+def test_stop_probability_of_parity(p):
+    assert theory.stop_probability(p) == (1 - p) / (1 + p)
+
+
+@pytest.mark.parametrize(("d", "modulus"), [(2, 2), (3, 2), (4, 2), (3, 3), (2, 5)])
+def test_greedy_decoding_flips_exactly_at_the_threshold(d, modulus):
+    """By enumeration: just below the threshold the likeliest decision is to stop, just above to go on."""
+    for difference in (Fraction(-1, 10**9), Fraction(1, 10**9)):
+        p = theory.parity_threshold(modulus) + difference
+        first = theory.blind_next_token(d, p, 1, (), modulus)
+        assert max(first, key=first.get) == 1
+        stop = theory.blind_next_token(d, p, 1, (1,), modulus)["."]
+        assert (stop > 1 - stop) == (difference < 0)

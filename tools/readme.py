@@ -1,0 +1,36 @@
+"""Write what the README takes from the recorded tables: the map of claims and the headline picture.
+
+python tools/readme.py
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from ntprl import claims, figures, records, scorecard
+from ntprl.experiments import RECORDINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"
+BEGIN, END = "<!-- claim map: written by tools/readme.py -->", "<!-- end of claim map -->"
+
+
+def with_map(text: str) -> str:
+    """`text` with everything between the two markers replaced by today's map."""
+    head, rest = text.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{scorecard.claim_map()}\n\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    records.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
+    figures.use_style()
+    threshold, long_run = (records.load(RECORDINGS[name]) for name in ("threshold", "long_run"))
+    figures.headline(claims.final_rows(threshold), long_run)
+    temporary = PICTURE.with_suffix(".tmp")
+    plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+    temporary.replace(PICTURE)
+    print(f"wrote {README.name} and {PICTURE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
