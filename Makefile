@@ -37,6 +37,7 @@ test: $(READY) _build/html.built ## run the tests, then every chapter again, com
 
 refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
 	$(BIN)/python tools/execute.py $(CHAPTER)
+	$(BIN)/python tools/readme.py
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,10 +1,11 @@
 """How fast is `ntprl.pretrain` beside transformers' Trainer and beside a plain padded loop?
 
-Three contestants train the same GPT-2 style model (2 layers, width 64, 4 heads, float32, no dropout) from
+Four contestants train the same GPT-2 style model (2 layers, width 64, 4 heads, float32, no dropout) from
 the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step), same AdamW, same rates:
 
     ntprl.pretrain         long and short demonstrations apart, last layer on answer positions only
     transformers.Trainer   GPT2LMHeadModel, labels -100 on the prompt, padded right, attention mask
+    Trainer, fused GELU    the same with GELU in one operator, where GPT-2's default takes several
     padded loop            ntprl's model on all positions of the padded batch: where a gain comes from
 
 1. Equality. Each trains 1 step, then afresh WARM_UP steps; the mean losses must agree to 1e-4, else the
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -101,13 +103,13 @@ def train_padded(initial: Transformer, config: PretrainConfig, clock: Clock) -> 
     return torch.stack(losses).mean().item()
 
 
-def as_gpt2(model: Transformer) -> transformers.GPT2LMHeadModel:
-    """The same function; one position more, as it reads the last token too; GELU in one operator."""
+def as_gpt2(model: Transformer, gelu: str) -> transformers.GPT2LMHeadModel:
+    """The same function; one position more, as it reads the last token too."""
     c, eos = model.config, RUN.task.eos
     gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(
         vocab_size=c.vocab_size, n_positions=c.max_length + 1, n_embd=c.width, n_layer=c.n_layer,
         n_head=c.n_head, bos_token_id=eos, eos_token_id=eos, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        attn_implementation="sdpa", activation_function="gelu_pytorch_tanh", use_cache=False,
+        attn_implementation="sdpa", activation_function=gelu, use_cache=False,
     ))  # fmt: skip
     names = "blocks:h norm_1:ln_1 norm_2:ln_2 norm.:ln_f. embed:wte position:wpe attention.qkv:attn.c_attn "
     names += "attention.out:attn.c_proj feed_forward.up:mlp.c_fc feed_forward.down:mlp.c_proj"
@@ -126,8 +128,8 @@ class Batches(torch.utils.data.IterableDataset):
         return map(pad, range(sys.maxsize))
 
 
-def train_trainer(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
-    model, on_cpu = as_gpt2(initial), clock.device == "cpu"
+def train_trainer(initial: Transformer, config: PretrainConfig, clock: Clock, gelu: str = "gelu_new") -> float:
+    model, on_cpu = as_gpt2(initial, gelu), clock.device == "cpu"
     optimizer = make_optimizer(model, config)  # what optim="adamw_torch_fused" makes
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
     args = transformers.TrainingArguments(
@@ -142,8 +144,13 @@ def train_trainer(initial: Transformer, config: PretrainConfig, clock: Clock) ->
     return trainer.train().training_loss
 
 
-OURS, THEIRS, PADDED = "ntprl.pretrain", "transformers.Trainer", "padded loop"
-TRAIN = {OURS: train_ntprl, THEIRS: train_trainer, PADDED: train_padded}  # each returns its mean loss
+OURS, PADDED = "ntprl.pretrain", "padded loop"
+TRAIN = {  # each returns its mean loss
+    OURS: train_ntprl,
+    "transformers.Trainer": train_trainer,
+    "Trainer, fused GELU": partial(train_trainer, gelu="gelu_pytorch_tanh"),
+    PADDED: train_padded,
+}
 
 
 def require_equal_losses(initial: Transformer, steps: int, device: str) -> None:
@@ -175,7 +182,7 @@ def flops(name: str) -> float:
     """
     c, n_long, total = RUN.transformer_config, RUN.batch * RUN.p_cot, 0.0
     apart = [(n_long, c.max_length, RUN.d + 1), (RUN.batch - n_long, RUN.d + 2, 2)]
-    together = [(RUN.batch, *[c.max_length + (name == THEIRS)] * 2)]
+    together = [(RUN.batch, *[c.max_length + (name != PADDED)] * 2)]
     for n, read, answer in apart if name == OURS else together:  # sequences, positions, those with an output
         for write in [read] * (c.n_layer - 1) + [answer]:
             pairs = write * read - write * (write - 1) / 2

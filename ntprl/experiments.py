@@ -36,11 +36,27 @@ def require_device(device: str) -> str:
     return device
 
 
-def require_parameters(profile: str, seed: int, device: str) -> None:
-    """Check the three parameters that every chapter has."""
-    require_choice("profile", profile, PROFILES)
-    require_integer("seed", seed, low=0)
-    require_device(device)
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+
+def require_parameters(namespace: dict) -> None:
+    """Check a chapter's parameters: call it with globals() before the chapter assigns anything else.
+
+    The annotations of the `parameters` cell say which parameters exist and of which type they are.
+    papermill would let an unknown name or a wrong type pass; here each is refused in one line.
+    """
+    known = namespace.get("__annotations__", {})
+    for name, value in namespace.items():
+        is_plain = isinstance(value, (str, int, float, list, dict, type(None)))
+        if known and is_plain and name not in known and name not in ("In", "Out") and not name.startswith("_"):
+            raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(known)}")
+    for name, kind in known.items():
+        accepted = (int, float) if kind is float else kind
+        is_right = isinstance(namespace[name], accepted) and (kind is bool or not isinstance(namespace[name], bool))
+        require(is_right, name, namespace[name], KINDS[kind])
+    require_choice("profile", namespace["profile"], PROFILES)
+    require_integer("seed", namespace["seed"], low=0)
+    require_device(namespace["device"])
 
 
 @dataclass(frozen=True)
@@ -172,7 +188,7 @@ def grid(base: PretrainingRun, **axes: Collection) -> tuple[PretrainingRun, ...]
 CHAPTER_02 = "02_pretraining_threshold"
 SHORT_RUN = PretrainingRun(d=25, steps=1000, n_points=5)
 PAPER = PretrainingRun(**PROFILES["paper"])
-CAPACITY = PretrainingRun(d=16, steps=300, lr=1e-3, n_points=3)
+CAPACITY = PretrainingRun(d=16, steps=300, lr=1e-3, n_points=2)
 THRESHOLD_P_COT = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
 RECORDINGS = {
@@ -210,7 +226,7 @@ RECORDINGS = {
             "styles",
             "d = 25: does the threshold depend on the style of transformer?",
             CHAPTER_02,
-            grid(replace(SHORT_RUN, style="mistral"), p_cot=(0.1, 0.25, 0.3, 0.35, 0.4, 0.5), seed=range(3)),
+            grid(replace(SHORT_RUN, style="mistral", n_points=2), p_cot=(0.1, 0.25, 0.3, 0.35, 0.4, 0.5), seed=range(3)),
             "8 minutes on two CPU cores",
         ),
         Recording(
@@ -218,7 +234,7 @@ RECORDINGS = {
             "Sums modulo 3: does the threshold move to 1/4?",
             CHAPTER_02,
             grid(
-                replace(SHORT_RUN, d=16, modulus=3),
+                replace(SHORT_RUN, d=16, modulus=3, n_points=2),
                 p_cot=(0.1, 0.15, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4),
                 seed=range(3),
             ),
@@ -229,7 +245,7 @@ RECORDINGS = {
             "Sums modulo 5: does the threshold move to 1/6?",
             CHAPTER_02,
             grid(
-                replace(SHORT_RUN, d=16, modulus=5),
+                replace(SHORT_RUN, d=16, modulus=5, n_points=2),
                 p_cot=(0.05, 0.1, 0.13, 0.15, 1 / 6, 0.18, 0.2, 0.3),
                 seed=range(3),
             ),
@@ -240,8 +256,8 @@ RECORDINGS = {
             "d = 16: does more depth or width move the threshold?",
             CHAPTER_02,
             grid(CAPACITY, width=(64, 128), n_layer=(2, 4, 8), p_cot=(0.15, 0.5), seed=range(3))
-            + grid(CAPACITY, width=(256,), n_layer=(2, 4), p_cot=(0.15, 0.5), seed=range(3)),
-            "half an hour on two CPU cores; width 256 x depth 8 is left to capacity_paper",
+            + grid(CAPACITY, width=(256,), n_layer=(2,), p_cot=(0.15, 0.5), seed=range(3)),
+            "20 minutes on two CPU cores; deeper at width 256 is left to capacity_paper",
         ),
         Recording(
             "long_run_paper",

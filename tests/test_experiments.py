@@ -16,9 +16,13 @@ from ntprl.experiments import (
     pretraining,
     require_device,
 )
-from ntprl.measure import chain_probabilities
+from ntprl.measure import chain_probabilities, measure
+from ntprl.mixture import Mixture
+from ntprl.parity import Parity
+from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.records import config_hash
-from ntprl.seeds import numpy_rng
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.transformer import Transformer
 
 TINY = dict(d=3, n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=3)
 recordings = pytest.mark.parametrize("recording", RECORDINGS.values(), ids=RECORDINGS)
@@ -99,6 +103,16 @@ def test_a_run_is_repeatable_and_depends_on_its_seed():
     first, again, other = (PretrainingRun(**TINY, seed=seed).run() for seed in (0, 0, 1))
     assert first.equals(again)
     assert not first.equals(other)
+
+
+def test_a_run_is_its_parts_with_its_seed_in_each_of_them():
+    run = PretrainingRun(**TINY, seed=3, style="mistral")
+    model, table = run.train()
+    by_hand = Transformer(run.transformer_config, torch_rng(3, "init"))
+    pretrain(by_hand, Mixture(Parity(3), 0.25), PretrainConfig(steps=6, batch=8, warmup=2), 3)
+    for ours, theirs in zip(model.parameters(), by_hand.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert table.iloc[-1].to_dict() == pytest.approx({"step": 6} | measure(by_hand, Parity(3), 16, 3, 6), nan_ok=True)
 
 
 def test_the_longest_answer_fits_into_the_model():

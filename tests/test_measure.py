@@ -195,6 +195,10 @@ def test_crossing_is_that_of_the_mean_and_its_interval_spans_the_seeds():
     assert high == pytest.approx(0.5)
 
 
+def test_crossing_is_the_first_of_several():
+    assert crossing(curves({0: [0.4, 0.6, 0, 1]}), "rate")[0] == pytest.approx(0.1)
+
+
 def test_crossing_does_not_depend_on_the_order_of_rows():
     table = curves({0: [0, 0.1, 0.8, 1], 1: [0, 0.4, 0.6, 1]})
     assert crossing(table, "rate") == crossing(table.sample(frac=1, random_state=0), "rate")

@@ -21,6 +21,13 @@ def test_share_of_long_demonstrations(p_cot):
     assert low <= len(long.prompts) <= high
 
 
+def test_number_of_long_demonstrations_varies_like_independent_draws():
+    """Its variance over many batches is n p (1 - p), to a fifth."""
+    n, p = 40, 0.25
+    counts = [len(Mixture(TASK, p).draw(n, numpy_rng(0, "data", step))[0].prompts) for step in range(1000)]
+    assert np.var(counts) == pytest.approx(n * p * (1 - p), rel=0.2)
+
+
 def test_length_is_drawn_independently_of_the_prompt():
     long, short = Mixture(TASK, 0.5).draw(20_000, numpy_rng(1, "data"))
     share = [(rows.prompts[:, 0] == 0).mean() for rows in (long, short)]

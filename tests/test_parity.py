@@ -93,6 +93,32 @@ def reference_rewards(x: list[int], answer: list[int], modulus: int) -> tuple[bo
     return written[-1:] == sums[-1:], written in (sums, sums[-1:])
 
 
+@pytest.mark.parametrize(
+    ("answer", "r_e2e", "r_cot"),
+    [
+        ("1 1 0 .", True, True),
+        ("0 .", True, True),
+        ("1 0 .", True, False),  # a wrong chain that ends in the right answer
+        ("| 0 .", True, False),
+        ("1 1 0", False, False),  # no end
+        ("1 1 0 . 0", False, False),  # goes on after its end
+        ("1 1 0 . .", False, False),
+        (". 0 .", False, False),  # ends before it says anything
+        ("1 . 0 .", False, False),
+        (".", False, False),
+        ("1 .", False, False),
+    ],
+)
+def test_worked_verdicts(answer, r_e2e, r_cot):
+    """Answers to the prompt 1 0 1, with and without padding."""
+    task, prompts = Parity(3), np.array([[1, 0, 1, 3]])
+    tokens = ["01.|".index(mark) for mark in answer.split()]
+    for n_pad in (0, 1, 4):
+        row = np.array([tokens + [PAD] * n_pad])
+        assert task.r_e2e(prompts, row).tolist() == [r_e2e]
+        assert task.r_cot(prompts, row).tolist() == [r_cot]
+
+
 @st.composite
 def judged(draw) -> tuple[Parity, np.ndarray, np.ndarray]:
     """A task, up to three prompts, and answers between nearly right and random, of any one width."""

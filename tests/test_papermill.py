@@ -1,0 +1,47 @@
+"""Chapters as papermill runs them: parameters are used, bad ones end in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(tmp_path: Path, chapter: str, *parameters: str) -> tuple[int, str, str]:
+    """(exit code, all text output of the chapter, last line of papermill's messages)."""
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", f"chapters/{chapter}.ipynb", str(out), "--no-progress-bar"]
+    pairs = [part for pair in parameters for part in ("-p", *pair.split("="))]
+    done = subprocess.run([*command, *pairs], cwd=ROOT, capture_output=True, text=True)
+    cells = nbformat.read(out, as_version=4).cells if out.exists() else []
+    outputs = [output.get("text", "") for cell in cells for output in cell.get("outputs", [])]
+    return done.returncode, "\n".join(outputs), done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
+
+
+def test_changed_parameters_show_in_the_output(tmp_path):
+    code, text, _ = run(tmp_path, "02_pretraining_threshold", "profile=smoke", "d=12", "p_cot=0.5")
+    assert code == 0
+    assert "d = 12, p_cot = 0.5, seed 0, profile smoke" in text
+
+
+@pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
+def test_the_smoke_profile_runs(tmp_path, chapter):
+    assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("parameter", "line"),
+    [
+        ("p_cot=1.5", "InputError: p_cot = 1.5 is not allowed: p_cot must be a number in [0, 1]"),
+        ("p_cot=many", "InputError: p_cot = 'many' is not allowed: p_cot must be a number"),
+        ("d=2.5", "InputError: d = 2.5 is not allowed: d must be a whole number"),
+        ("pcot=0.1", "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot"),
+    ],
+)
+def test_a_bad_parameter_ends_in_one_line(tmp_path, parameter, line):
+    code, _, last = run(tmp_path, "01_data_mixture", parameter)
+    assert code != 0
+    assert last == line
