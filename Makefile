@@ -52,7 +52,7 @@ $(READY): requirements.lock pyproject.toml
 	    "Python 3.11 or newer is needed and $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % v[:2])'
 	@echo "Installing the locked environment into .venv (once, some minutes)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
