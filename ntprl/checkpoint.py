@@ -52,6 +52,9 @@ def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | N
             raise InputError(
                 f"checkpoint {path} has {field} = {stored.get(field)!r}, the model has {field} = {value!r}"
             )
+    missing = [name for name, _ in model.named_parameters() if f"model.{name}" not in tensors]
+    if missing:
+        raise InputError(f"checkpoint {path} has no weights for {missing[0]}")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])

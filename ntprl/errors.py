@@ -15,7 +15,8 @@ class InputError(ValueError):
 def require(condition: bool, name: str, value: object, allowed: str) -> None:
     """Raise an InputError that names the parameter, its value and what is allowed."""
     if not condition:
-        raise InputError(f"{name} = {value!r} is not allowed: {name} must be {allowed}")
+        shown = " ".join(repr(value).split())  # an array takes several lines
+        raise InputError(f"{name} = {shown} is not allowed: {name} must be {allowed}")
 
 
 def require_integer(name: str, value: object, low: int) -> None:

@@ -83,6 +83,8 @@ class PretrainingRun:
         for name, low in (("seed", 0), ("n_eval", 1), ("n_points", 1)):
             require_integer(name, getattr(self, name), low)
         _ = self.mixture, self.transformer_config, self.pretrain_config  # each checks its own fields
+        for field in fields(self):  # one spelling for equal values, 1 for p_cot or NumPy's 3 for d: hashes are of text
+            object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
 
     @property
     def task(self) -> Parity:

@@ -98,7 +98,7 @@ def pretrain(
 
     if checkpoint_path is not None and Path(checkpoint_path).exists():
         facts = checkpoint.restore(checkpoint_path, model, optimizer)
-        first, log = facts.pop("step"), facts.pop("log")
+        first, log = facts.pop("step", 0), facts.pop("log", [])
         if facts != identity:
             raise InputError(f"checkpoint {checkpoint_path} belongs to another run: {facts}, not {identity}")
     else:

@@ -103,9 +103,17 @@ def provenance(device: str, started: datetime, wall_s: float) -> dict[str, objec
 def read_run(path: Path) -> dict:
     """One finished run: its config, provenance and rows."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        return _read_json(path, {"provenance", "rows"})
+    except (OSError, ValueError) as error:
         raise InputError(f"run {path} cannot be read ({error}): delete it and record again") from None
+
+
+def _read_json(path: Path, keys: set[str]) -> dict:
+    """A JSON object with at least these keys; ValueError for anything else."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not keys <= content.keys():
+        raise ValueError(f"it lacks one of {', '.join(sorted(keys))}")
+    return content
 
 
 def _split(records: dict[str, dict]) -> tuple[dict, dict[str, dict]]:
@@ -161,8 +169,8 @@ def load_sidecar(recording: Recording, data: Path | None = None) -> dict:
     if not path.is_file():
         raise InputError(f"table {recording.name} is not recorded yet ({path} does not exist): run {recording.command}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        return _read_json(path, {"config", "provenance", "runs", "sha256"})
+    except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): restore it or record {recording.name} again") from None
 
 
@@ -212,7 +220,7 @@ def load(recording: Recording, data: Path | None = None) -> pd.DataFrame:
         raise InputError(f"{path} is truncated or altered: its checksum differs from the one in {recording.name}.json")
     if list(sidecar["runs"]) != [config_hash(config) for config in recording.configs]:
         raise InputError(f"{path} was recorded with {_first_difference(recording, sidecar)}: run {recording.command}")
-    return pd.read_csv(io.BytesIO(text))
+    return pd.read_csv(io.BytesIO(text), dtype={"run": str})
 
 
 def main(arguments: list[str]) -> int:
@@ -224,7 +232,8 @@ def main(arguments: list[str]) -> int:
                     print(f"wrote {promote(RECORDINGS[name])}")
             case ["check"]:
                 for recording in RECORDINGS.values():
-                    rows = f"{len(load(recording))} rows" if is_recorded(recording) else "not recorded"
+                    found = any((data_folder() / f"{recording.name}.{kind}").is_file() for kind in ("csv", "json"))
+                    rows = f"{len(load(recording))} rows" if found else "not recorded"
                     print(f"{recording.name}: {rows}")
             case _:
                 raise InputError(

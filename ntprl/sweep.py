@@ -72,8 +72,9 @@ def sweep(
             done += 1
             report(f"{folder.name}: {done} of {len(todo)} after {time.perf_counter() - clock:.0f} s: {todo[name]}")
         except Exception as error:  # one bad run must not lose the others
-            failed.append(f"{name} ({type(error).__name__}: {error})")
-            report(f"{folder.name}: FAILED {todo[name]}: {error}")
+            message = " ".join(str(error).split())
+            failed.append(f"{name} ({type(error).__name__}: {message})")
+            report(f"{folder.name}: FAILED {todo[name]}: {message}")
     if failed:
         raise InputError(
             f"{len(failed)} of {len(paths)} runs failed, run the same command again to retry: {'; '.join(failed)}"
