@@ -172,7 +172,7 @@ def check_capacity(capacity: pd.DataFrame) -> Verdict:
         f"{sizes}: greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
     )
     text += f"chain known to {last['chain_accuracy'].min():.3f} or better in every run"
-    return Verdict(REPRODUCED if holds else PARTLY, text)
+    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
 def _size(index: tuple) -> str:

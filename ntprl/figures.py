@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Patch
 
 from ntprl import theory
 from ntprl.measure import interval
@@ -55,11 +55,10 @@ def tokens(task: Parity, prompts: np.ndarray, answers: list[np.ndarray]) -> None
             box.set(facecolor=color, alpha=0.28, edgecolor=color)
             ax.add_patch(box)
             ax.text(column + 0.5, -row - 0.02, task.text([token]), ha="center", va="center", family="monospace")
-    for column, (label, color) in enumerate(
-        (("input", BLUE), ("running sum", ORANGE), ("answer", RED), ("mark", GREY))
-    ):
-        ax.text(longest * column / 4 + 0.1, 1, label, color=color, va="center", weight="bold")
-    ax.set(xlim=(0, longest), ylim=(-len(answers) + 0.4, 1.4), aspect="equal")
+    kinds = {"input": BLUE, "running sum": ORANGE, "answer": RED, "mark": GREY}
+    handles = [Patch(facecolor=color, alpha=0.5, label=label) for label, color in kinds.items()]
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, handlelength=1, columnspacing=1.2)
+    ax.set(xlim=(0, longest), ylim=(-len(answers) + 0.4, 0.6), aspect="equal")
     ax.axis("off")
 
 
@@ -83,7 +82,7 @@ def training(table: pd.DataFrame, p_cot: float) -> None:
     """One run or several: accuracy, length and calibration along pre-training."""
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
     band(left, table, "step", "greedy_accuracy", BLUE, "greedy")
-    band(left, table, "step", "chain_accuracy", ORANGE, "chain, given\nits start")
+    band(left, table, "step", "chain_accuracy", ORANGE, "chain known")
     rate_axis(left, "accuracy")
     left.axhline(0.5, color=GREY, ls=":")
     band(middle, table, "step", "greedy_median_length", BLUE)
@@ -94,7 +93,7 @@ def training(table: pd.DataFrame, p_cot: float) -> None:
     for ax in (left, middle, right):
         ax.set(xlabel="step", xlim=(0, None))
         ax.locator_params(axis="x", nbins=4)
-    left.legend(loc="center right", fontsize="small", handlelength=1)
+    left.legend(loc="lower right", fontsize="small", handlelength=1)
     right.legend(loc="upper right", fontsize="small", handlelength=1)
 
 
@@ -158,7 +157,7 @@ def learning_order(table: pd.DataFrame) -> None:
     bottom.plot(mean["short"].groupby("step").mean(), color=RED, lw=2)
     bottom.annotate("chain, mean", (chain_mean.index[-1], 0.93), ha="right", va="top", color=ORANGE, weight="bold")
     bottom.annotate("short answer", (chain_mean.index[-1], 0.56), ha="right", color=RED, weight="bold")
-    bottom.set(xlabel="step", ylim=(0.4, 1.03), ylabel="probability")
+    bottom.set(xlabel="step", ylim=(0.35, 1.03), ylabel="probability")
 
 
 def capacity(final: pd.DataFrame) -> None:

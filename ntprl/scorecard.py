@@ -35,6 +35,12 @@ def table(claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
     )
 
 
+def verdict_text(*ids: str) -> str:
+    """Claims with their verdicts and evidence as plain text, for the line below a figure."""
+    chosen = [claim for claim in CLAIMS + OURS if claim.id in ids]
+    return "\n".join(f"{c.id}, {c.statement}:\n  {c.verdict().verdict}: {c.verdict().evidence}" for c in chosen)
+
+
 MARKS = {REPRODUCED: "✅", PARTLY: "🟡", NOT_REPRODUCED: "❌", NOT_RUN: "⬜"}
 
 
