@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import textwrap
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +26,7 @@ from ntprl.errors import InputError
 from ntprl.experiments import RECORDINGS, Recording
 
 PACKAGE = Path(__file__).resolve().parent
+TEXT_WIDTH = 84  # characters in a line of output; a column of the book holds them
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
 
 
@@ -181,9 +183,10 @@ def run_facts(recording: Recording, data: Path | None = None) -> list[dict]:
 
 
 def describe(recording: Recording, data: Path | None = None) -> str:
-    """Where a table comes from, or that it is not yet run and how to run it; for the line under a figure."""
+    """Where a table comes from, or that it is not yet run and how to run it; for the lines under a figure."""
     if not is_recorded(recording, data):
-        return f"not yet run: {recording.question} Command: {recording.command}. Cost: {recording.cost}."
+        text = f"not yet run: {recording.question} Command: {recording.command}. Cost: {recording.cost}."
+        return textwrap.fill(text, TEXT_WIDTH, break_on_hyphens=False)
     facts = run_facts(recording, data)
     days, devices, commits = (
         ", ".join(sorted({str(fact[key])[:length] for fact in facts}))
@@ -191,10 +194,10 @@ def describe(recording: Recording, data: Path | None = None) -> str:
     )
     seeds = len({config.seed for config in recording.configs})
     hours = sum(fact["wall_s"] for fact in facts) / 3600
-    return (
-        f"recorded {days}: {len(facts)} runs, {seeds} seeds, {hours:.1f} hours of {devices} "
-        f"({facts[0]['threads']} thread a run), commit {commits}; data/{recording.name}.csv"
+    text = (
+        f"data/{recording.name}.csv, recorded {days}: {len(facts)} runs, {seeds} seeds, {hours:.1f} hours of {devices}"
     )
+    return textwrap.fill(f"{text} with {facts[0]['threads']} thread a run, commit {commits}", TEXT_WIDTH)
 
 
 def _first_difference(recording: Recording, sidecar: dict) -> str:

@@ -1,9 +1,11 @@
 """The claims and their verdicts as text: the scorecard's cards and the README's map."""
 
+import textwrap
+
 import pandas as pd
 
 from ntprl import records
-from ntprl.claims import CLAIMS, NOT_REPRODUCED, NOT_RUN, OURS, PARTLY, REPRODUCED, Claim
+from ntprl.claims import CLAIMS, OURS, Claim
 
 
 def provenance_line(claim: Claim) -> str:
@@ -38,10 +40,11 @@ def table(claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
 def verdict_text(*ids: str) -> str:
     """Claims with their verdicts and evidence as plain text, for the line below a figure."""
     chosen = [claim for claim in CLAIMS + OURS if claim.id in ids]
-    return "\n".join(f"{c.id}, {c.statement}:\n  {c.verdict().verdict}: {c.verdict().evidence}" for c in chosen)
-
-
-MARKS = {REPRODUCED: "✅", PARTLY: "🟡", NOT_REPRODUCED: "❌", NOT_RUN: "⬜"}
+    return "\n\n".join(
+        textwrap.fill(f"{claim.id}, {verdict}: {evidence}", width=records.TEXT_WIDTH)
+        for claim in chosen
+        for verdict, evidence in [claim.verdict()]
+    )
 
 
 def markdown_cards(claims: tuple[Claim, ...]) -> str:
@@ -50,7 +53,7 @@ def markdown_cards(claims: tuple[Claim, ...]) -> str:
     for claim in claims:
         verdict, evidence = claim.verdict()
         words = f" In the paper: “{claim.quote}”." if claim.quote else ""
-        card = f"**{MARKS[verdict]} {claim.id}, {verdict}.** {claim.statement}. *({claim.source})*{words}"
+        card = f"**{claim.id}, {verdict}.** {claim.statement}. *({claim.source})*{words}"
         if claim.check is not None:
             lines = [
                 evidence + ".",
@@ -65,12 +68,12 @@ def markdown_cards(claims: tuple[Claim, ...]) -> str:
 
 def claim_map() -> str:
     """The README's table: claim -> chapter -> command -> cost -> verdict."""
-    lines = ["| | claim | chapter | record it anew | cost | verdict |", "|---|---|---|---|---|---|"]
+    lines = ["| | claim | chapter | table | cost to record | verdict |", "|---|---|---|---|---|---|"]
     for claim in CLAIMS + OURS:
         chapter = claim.chapter[:2]
         if claim.check is not None:
             chapter = f"[{chapter}](chapters/{claim.chapter}.ipynb)"
-        commands = "<br>".join(f"`-p record {r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
+        commands = "<br>".join(f"`{r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
         cost = "<br>".join(r.cost for r in claim.recordings) or ("seconds" if claim.check else "")
         lines.append(
             f"| {claim.id} | {claim.statement} | {chapter} | {commands} | {cost} | {claim.verdict().verdict} |"
