@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ntprl import records, theory
-from ntprl.experiments import RECORDINGS, Recording
 from ntprl.measure import crossing, interval
 from ntprl.mixture import Mixture
 from ntprl.parity import Parity
+from ntprl.recordings import RECORDINGS, Recording
 from ntprl.seeds import numpy_rng
 
 REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_RUN = "reproduced", "partly", "not reproduced", "not yet run"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from ntprl import checkpoint
 from ntprl.errors import InputError, require_integer, require_number
@@ -103,7 +104,9 @@ def pretrain(
             raise InputError(f"checkpoint {checkpoint_path} belongs to another run: {facts}, not {identity}")
     else:
         report(0, None)
-    for step in range(first, config.steps):
+    for step in tqdm(
+        range(first, config.steps), initial=first, total=config.steps, disable=None
+    ):  # silent in notebooks
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         loss = next_token_loss(model, mixture.draw(config.batch, numpy_rng(seed, "data", step)))

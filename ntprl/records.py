@@ -23,7 +23,7 @@ import torch
 
 from ntprl import __version__
 from ntprl.errors import InputError
-from ntprl.experiments import RECORDINGS, Recording
+from ntprl.recordings import RECORDINGS, Recording
 
 PACKAGE = Path(__file__).resolve().parent
 TEXT_WIDTH = 84  # characters in a line of output; a column of the book holds them

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun, Recording
+from ntprl.experiments import PretrainingRun
+from ntprl.recordings import Recording
 from ntprl.records import config_hash, provenance, runs_folder, write_atomically
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ntprl import claims, records, scorecard
-from ntprl.experiments import RECORDINGS
 from ntprl.measure import crossing, interval
+from ntprl.recordings import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)

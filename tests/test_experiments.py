@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from ntprl.errors import InputError
 from ntprl.experiments import (
     PROFILES,
-    RECORDINGS,
     LearningOrder,
     PretrainingRun,
-    grid,
     pretraining,
     require_device,
+    require_parameters,
 )
 from ntprl.measure import chain_probabilities, measure
 from ntprl.mixture import Mixture
 from ntprl.parity import Parity
 from ntprl.pretrain import PretrainConfig, pretrain
+from ntprl.recordings import RECORDINGS, grid, recording
 from ntprl.records import config_hash
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.transformer import Transformer
@@ -214,3 +215,43 @@ def test_equal_configurations_have_equal_hashes(change):
     ours, theirs = PretrainingRun(**TINY | change), PretrainingRun(**TINY | plain)
     assert ours == theirs
     assert config_hash(ours) == config_hash(theirs)
+
+
+CHAPTER = dict(
+    __annotations__=dict(profile=str, seed=int, device=str, d=int, p_cot=float),
+    profile="smoke",
+    seed=0,
+    device="cpu",
+    d=5,
+    p_cot=0.25,
+    In=["a cell"],
+    Out={},
+)
+
+
+def test_a_chapters_parameters_are_accepted():
+    require_parameters(CHAPTER)
+    require_parameters(CHAPTER | dict(p_cot=1))  # papermill reads 1 as a whole number
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (dict(pcot=0.1), "parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot"),
+        (dict(p_cot="many"), "p_cot = 'many' is not allowed: p_cot must be a number"),
+        (dict(d=2.5), "d = 2.5 is not allowed: d must be a whole number"),
+        (dict(d=True), "d = True is not allowed: d must be a whole number"),
+        (dict(profile="big"), "profile = 'big' is not allowed: profile must be one of laptop, paper, smoke"),
+        (dict(seed=-1), "seed = -1 is not allowed: seed must be a whole number of at least 0"),
+        (dict(device="tpu"), "device = 'tpu' is not allowed: device must be one of cpu"),
+    ],
+)
+def test_a_chapters_bad_parameters_are_refused_in_one_line(changed, message):
+    with pytest.raises(InputError) as error:
+        require_parameters(CHAPTER | changed)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_an_unknown_recording_is_refused_with_the_list():
+    with pytest.raises(InputError, match=r"record = 'treshold' is not allowed: record must be one of .*threshold"):
+        recording("treshold")

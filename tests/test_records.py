@@ -11,7 +11,8 @@ import pandera.pandas as pa
 import pytest
 
 from ntprl import records
-from ntprl.experiments import RECORDINGS, LearningOrder, PretrainingRun, Recording, grid
+from ntprl.experiments import LearningOrder, PretrainingRun
+from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
     collect,
     config_hash,
@@ -89,14 +90,13 @@ def test_sidecar_says_what_was_run_where_and_when(data):
 
 def test_describe_a_recorded_and_an_unrecorded_table(data, tmp_path):
     text = describe(TINY, data)
-    assert text.startswith("recorded 2")
-    assert "6 runs" in text
-    assert "3 seeds" in text
-    assert "data/tiny.csv" in text
+    assert text.startswith("data/tiny.csv, recorded 2")
+    assert "6 runs, 3 seeds" in text.replace("\n", " ")
+    assert all(len(line) <= records.TEXT_WIDTH for line in text.splitlines())
     absent = describe(TINY, tmp_path / "nowhere")
     assert absent.startswith("not yet run")
-    assert TINY.question in absent
-    assert TINY.command in absent
+    assert TINY.question in absent.replace("\n", " ")
+    assert TINY.command in absent.replace("\n", " ")
 
 
 def test_promoting_twice_gives_the_same_bytes(finished, tmp_path):

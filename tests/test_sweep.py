@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ntprl import sweep as sweeping
-from ntprl.experiments import PretrainingRun, Recording, grid
+from ntprl.experiments import PretrainingRun
+from ntprl.recordings import Recording, grid
 from ntprl.records import collect, config_hash
 from ntprl.sweep import local_executor, record, run_one, sweep
 

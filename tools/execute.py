@@ -61,11 +61,11 @@ def execute(notebook):
     def before(cell, cell_index):
         nonlocal started
         started = time.perf_counter()
+        number = next(i for i, c in enumerate(code, 1) if c is cell)
+        print(f"  {number:2d}/{len(code)}  {cell.source.strip().splitlines()[0][:60]:60}", end=" ", flush=True)
 
     def after(cell, cell_index, execute_reply):
-        number = next(i for i, c in enumerate(code, 1) if c is cell)
-        first_line = cell.source.strip().splitlines()[0][:60]
-        print(f"  {number:2d}/{len(code)} {time.perf_counter() - started:6.1f} s  {first_line}", flush=True)
+        print(f"{time.perf_counter() - started:6.1f} s", flush=True)
 
     NotebookClient(
         notebook,
@@ -107,6 +107,7 @@ def main():
         try:
             execute(notebook)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            print(flush=True)
             number = sum(1 for c in notebook.cells if c.get("execution_count"))
             if args.traceback:
                 print(error, file=sys.stderr)

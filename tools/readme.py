@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from ntprl import claims, figures, records, scorecard
-from ntprl.experiments import RECORDINGS
+from ntprl.recordings import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"
