@@ -68,20 +68,20 @@ def pooled(table: pd.DataFrame, column: str) -> str:
     return rate_text(table[column].mean(), int(table["n_eval"].sum()))
 
 
+def accuracy_in_words(accuracy: float) -> str:
+    if np.isnan(accuracy):
+        return "none"
+    return "at chance" if abs(accuracy - 0.5) <= AT_CHANCE else "near 1" if accuracy > 0.95 else "away from chance"
+
+
 def live_verdicts(row: dict, p_cot: float) -> dict[str, str]:
     """What one trained parity model shows, in words that do not depend on the last digit of a float."""
-    accuracy, short = row["greedy_accuracy"], row["sampled_short_accuracy"]
-    at_chance = abs(accuracy - 0.5) <= AT_CHANCE
     return {
         "chains": "learned" if row["chain_accuracy"] > 0.95 else "not learned",
-        "greedy accuracy": "at chance" if at_chance else "near 1" if accuracy > 0.95 else "in between",
+        "greedy accuracy": accuracy_in_words(row["greedy_accuracy"]),
         "median greedy length": f"{row['greedy_median_length']:g}",
         "P(long)": "calibrated" if abs(row["sampled_long"] - p_cot) <= CALIBRATED else "not calibrated",
-        "short answers": "none"
-        if np.isnan(short)
-        else "at chance"
-        if abs(short - 0.5) <= AT_CHANCE
-        else "not at chance",
+        "short answers": accuracy_in_words(row["sampled_short_accuracy"]),
     }
 
 

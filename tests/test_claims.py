@@ -118,7 +118,7 @@ def test_live_verdicts_in_words():
         "short answers": "at chance",
     }
     untrained = made_up(0.25, 0, chain_accuracy=0.0, greedy_accuracy=0.7, sampled_long=0.9, sampled_short_accuracy=0.1)
-    assert claims.live_verdicts(untrained, 0.25)["greedy accuracy"] == "in between"
+    assert claims.live_verdicts(untrained, 0.25)["greedy accuracy"] == "away from chance"
     assert claims.live_verdicts(untrained, 0.25)["chains"] == "not learned"
     all_long = made_up(1.0, 0, sampled_short_accuracy=float("nan"))
     assert claims.live_verdicts(all_long, 1.0)["short answers"] == "none"
