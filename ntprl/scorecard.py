@@ -68,7 +68,7 @@ def markdown_cards(claims: tuple[Claim, ...]) -> str:
 
 def claim_map() -> str:
     """The README's table: claim -> chapter -> command -> cost -> verdict."""
-    lines = ["| | claim | chapter | table | cost to record | verdict |", "|---|---|---|---|---|---|"]
+    lines = ["| | claim | verdict | chapter | table | cost to record |", "|---|---|---|---|---|---|"]
     for claim in CLAIMS + OURS:
         chapter = claim.chapter[:2]
         if claim.check is not None:
@@ -76,6 +76,6 @@ def claim_map() -> str:
         commands = "<br>".join(f"`{r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
         cost = "<br>".join(r.cost for r in claim.recordings) or ("seconds" if claim.check else "")
         lines.append(
-            f"| {claim.id} | {claim.statement} | {chapter} | {commands} | {cost} | {claim.verdict().verdict} |"
+            f"| {claim.id} | {claim.statement} | {claim.verdict().verdict} | {chapter} | {commands} | {cost} |"
         )
     return "\n".join(lines)
