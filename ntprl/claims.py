@@ -187,10 +187,9 @@ def check_modulus(modulus: int) -> Callable[[pd.DataFrame], Verdict]:
         predicted = float(theory.parity_threshold(modulus))
         estimate, (low, high) = crossing(final_rows(table), "greedy_long")
         holds = predicted - 0.04 <= low <= high <= predicted + 0.04
-        return Verdict(
-            REPRODUCED if holds else NOT_REPRODUCED,
-            f"predicted {predicted:.3f}, measured {estimate:.3f} [{low:.3f}, {high:.3f}]",
-        )
+        inside = "inside" if low <= predicted <= high else "just outside" if holds else "outside"
+        text = f"predicted {predicted:.3f}, {inside} the measured {estimate:.3f} [{low:.3f}, {high:.3f}]"
+        return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
     return check
 
