@@ -44,7 +44,7 @@ RECORDINGS = {
             "d = 25: for which p_cot does next-token training alone succeed?",
             CHAPTER_02,
             grid(SHORT_RUN, p_cot=THRESHOLD_P_COT, seed=range(5)),
-            "20 minutes on two CPU cores",
+            "40 minutes on two CPU cores",
         ),
         Recording(
             "live_seeds",
@@ -81,7 +81,7 @@ RECORDINGS = {
             grid(
                 replace(SHORT_RUN, d=16, modulus=3, n_points=2),
                 p_cot=(0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4),
-                seed=range(3),
+                seed=range(5),
             ),
             "7 minutes on two CPU cores",
         ),
@@ -92,7 +92,7 @@ RECORDINGS = {
             grid(
                 replace(SHORT_RUN, d=16, modulus=5, n_points=2),
                 p_cot=(0.05, 0.1, 0.13, 0.15, 1 / 6, 0.2, 0.3),
-                seed=range(3),
+                seed=range(5),
             ),
             "7 minutes on two CPU cores",
         ),
