@@ -51,7 +51,7 @@ RECORDINGS = {
             "Does the live run of chapter 02 give the same verdicts for every seed?",
             CHAPTER_02,
             grid(PretrainingRun(), seed=range(10)),
-            "5 minutes on two CPU cores",
+            "8 minutes on two CPU cores",
         ),
         Recording(
             "learning_order",
@@ -83,7 +83,7 @@ RECORDINGS = {
                 p_cot=(0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4),
                 seed=range(5),
             ),
-            "7 minutes on two CPU cores",
+            "10 minutes on two CPU cores",
         ),
         Recording(
             "modulus_5",
@@ -94,7 +94,7 @@ RECORDINGS = {
                 p_cot=(0.05, 0.1, 0.13, 0.15, 1 / 6, 0.2, 0.3),
                 seed=range(5),
             ),
-            "7 minutes on two CPU cores",
+            "10 minutes on two CPU cores",
         ),
         Recording(
             "capacity",
