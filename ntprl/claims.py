@@ -163,21 +163,14 @@ def check_capacity(capacity: pd.DataFrame) -> Verdict:
     above .95 beyond it (means over seeds)."""
     last = final_rows(capacity)
     means = last.groupby(["p_cot", "n_layer", "width"])["greedy_accuracy"].mean()
-    below, above = (
-        means[means.index.get_level_values("p_cot") < 1 / 3],
-        means[means.index.get_level_values("p_cot") > 1 / 3],
-    )
+    p_cot = means.index.get_level_values("p_cot")
+    below, above = means[p_cot < 1 / 3], means[p_cot > 1 / 3]
     holds = (below - 0.5).abs().max() <= AT_CHANCE and above.min() > 0.95 and last["chain_accuracy"].min() > 0.95
-    sizes = f"{len(below)} sizes from {_size(below.index.min())} to {_size(below.index.max())}, d = 16"
-    text = (
-        f"{sizes}: greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
-    )
+    depth, width = (sorted(last[field].unique()) for field in ("n_layer", "width"))
+    text = f"{len(below)} sizes of depth {depth[0]} to {depth[-1]} and width {width[0]} to {width[-1]}, d = 16: "
+    text += f"greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
     text += f"chain known to {last['chain_accuracy'].min():.3f} or better in every run"
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
-
-
-def _size(index: tuple) -> str:
-    return f"{index[1]} layers x {index[2]}"
 
 
 def check_modulus(modulus: int) -> Callable[[pd.DataFrame], Verdict]:

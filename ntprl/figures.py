@@ -174,7 +174,7 @@ def capacity(final: pd.DataFrame) -> None:
             ax.scatter(x, rows["greedy_accuracy"], color=color, s=24, alpha=0.75, lw=0, label=f"width {width}")
         depths = sorted(part["n_layer"].unique())
         ax.set_xticks(range(len(depths)), depths)
-        ax.set(xlabel="depth (layers)")
+        ax.set(xlabel="depth (layers)", xlim=(-0.5, len(depths) - 0.5))
         ax.set_title(rf"$p_{{cot}}$ = {p_cot:g}, {'below' if p_cot < 1 / 3 else 'above'} 1/3", fontsize="medium")
         ax.axhline(0.5, color=GREY, ls=":")
         rate_axis(ax, "greedy accuracy" if ax is axes[0] else "")
