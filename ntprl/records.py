@@ -26,7 +26,7 @@ from ntprl.errors import InputError
 from ntprl.recordings import RECORDINGS, Recording
 
 PACKAGE = Path(__file__).resolve().parent
-TEXT_WIDTH = 84  # characters in a line of output; a column of the book holds them
+TEXT_WIDTH = 76  # characters in a line of output; a column of the book holds them
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "pyproject.toml").is_file() else None
 
 
