@@ -181,10 +181,10 @@ def capacity(final: pd.DataFrame) -> None:
     axes[0].legend(fontsize="small", loc="upper left")
 
 
-def headline(threshold_final: pd.DataFrame, long_run: pd.DataFrame) -> None:
+def headline(threshold_final: pd.DataFrame, long_run: pd.DataFrame, batch: int) -> None:
     """The picture of the README: a million demonstrations do not help; the share of long ones decides."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    demonstrations = long_run.assign(demonstrations=long_run["step"] * 128 / 1e6)
+    demonstrations = long_run.assign(demonstrations=long_run["step"] * batch / 1e6)
     band(left, demonstrations, "demonstrations", "chain_accuracy", ORANGE)
     band(left, demonstrations, "demonstrations", "greedy_accuracy", BLUE)
     left.text(1.0, 0.93, "knows the chain", color=ORANGE, ha="right", va="top", weight="bold")

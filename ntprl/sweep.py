@@ -37,7 +37,7 @@ def run_one(config: PretrainingRun, folder: Path, device: str = "cpu") -> str:
 
 
 def one_thread() -> None:
-    """For workers that share a machine: one PyTorch thread each is faster than all threads in each."""
+    """For workers that share a machine: one PyTorch thread each, so that they do not fight over cores."""
     torch.set_num_threads(1)
 
 

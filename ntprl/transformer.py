@@ -4,7 +4,7 @@ gpt2     learned absolute positions, LayerNorm, GELU, biases, tied embeddings
 mistral  rotary positions, RMSNorm, SwiGLU, no biases, untied embeddings
 
 Departures from the libraries' models: (1) no dropout; (2) matrices start at a standard deviation of
-1/sqrt(fan in) instead of .02, since widths of 64 to 256 learn several times slower from .02;
+1/sqrt(fan in) instead of .02, which is small for widths this narrow;
 (3) mistral's sliding window is off (no sequence here is that long) and its heads are not grouped.
 
 Shape legend: B sequences, T positions, W width, H heads, D = W / H, V vocabulary.

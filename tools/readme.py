@@ -25,7 +25,7 @@ def main() -> None:
     records.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
     figures.use_style()
     threshold, long_run = (records.load(RECORDINGS[name]) for name in ("threshold", "long_run"))
-    figures.headline(claims.final_rows(threshold), long_run)
+    figures.headline(claims.final_rows(threshold), long_run, batch=RECORDINGS["long_run"].configs[0].batch)
     temporary = PICTURE.with_suffix(".tmp")
     plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     temporary.replace(PICTURE)
