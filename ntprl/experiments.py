@@ -3,8 +3,10 @@
 A chapter asks for `pretraining(profile, ...)` and calls `.train()` or `.run()`.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ def require_device(device: str) -> str:
         "one of " + ", ".join(available) + " on this machine",
     )
     return device
+
+
+def config_hash(config: object) -> str:
+    """Twelve hex digits that name a configuration: its type and every field."""
+    text = json.dumps({"kind": type(config).__name__, **asdict(config)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
@@ -85,6 +93,11 @@ class PretrainingRun:
             object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
 
     @property
+    def start(self) -> "PretrainingRun | None":
+        """The run whose trained model this one starts from, shared with others; None: from random weights."""
+        return None
+
+    @property
     def task(self) -> Parity:
         return Parity(self.d, self.modulus)
 
@@ -125,6 +138,12 @@ class PretrainingRun:
         log = pretrain(model, self.mixture, self.pretrain_config, self.seed, callback, checkpoint_path)
         return model, pd.DataFrame([{"step": entry["step"], **row} for entry in log for row in entry["rows"]])
 
+    def trained(
+        self, folder: Path, device: str = "cpu", report: Callable[[str], None] | None = None
+    ) -> tuple[Transformer, pd.DataFrame]:
+        """`train` with a checkpoint that stays in `folder`, so that later calls only read it."""
+        return self.train(device, Path(folder) / f"start-{config_hash(self)}.safetensors", report)
+
     def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
         return self.train(device, checkpoint_path)[1]
 
@@ -160,11 +179,18 @@ PROFILES: dict[str, dict] = {
 }
 
 
-def pretraining(profile: str = "laptop", **overrides) -> PretrainingRun:
+def from_profile(
+    kind: type[PretrainingRun], profiles: dict[str, dict], profile: str, overrides: dict
+) -> PretrainingRun:
     """The run of one profile with some fields changed; unknown profiles and fields are refused."""
-    require_choice("profile", profile, PROFILES)
-    known = [field.name for field in fields(PretrainingRun)]
+    require_choice("profile", profile, profiles)
+    known = [field.name for field in fields(kind)]
     for name, value in overrides.items():
         if name not in known:
             raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(known)}")
-    return PretrainingRun(**(PROFILES[profile] | overrides))
+    return kind(**(profiles[profile] | overrides))
+
+
+def pretraining(profile: str = "laptop", **overrides) -> PretrainingRun:
+    """Pre-training at the size of a profile, with some fields changed."""
+    return from_profile(PretrainingRun, PROFILES, profile, overrides)

@@ -80,6 +80,21 @@ def measure(model: Transformer, task: Task, n: int, seed: int, step: int, temper
     return row
 
 
+@torch.inference_mode()
+def long_probability(model: Transformer, task: Task, prompts: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """P(an answer at temperature 1 is longer than a short one) for each prompt, (n,).
+
+    One draw of the first short_length tokens, then the exact probability that no EOS follows: right on
+    average and never 0 where the truth is not, so that rates far below 1/n can be measured.
+    """
+    device = model.embed.weight.device
+    starts = sample(model, prompts, task.eos, task.short_length, generator=generator)
+    inputs = np.concatenate((prompts, np.maximum(starts, 0)), axis=1)
+    logits = model(torch.as_tensor(inputs, device=device), n_out=1)[:, 0]
+    go_on = 1 - logits.double().softmax(-1)[:, task.eos].cpu().numpy()
+    return np.where((starts == task.eos).any(axis=1), 0.0, go_on)
+
+
 def length_distribution(answers: np.ndarray, task: Task) -> np.ndarray:
     """Share of answers at each length 0..L+1, (L + 2,)."""
     counts = np.bincount(lengths(answers, task.eos), minlength=task.long_length + 2)

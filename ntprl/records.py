@@ -23,6 +23,7 @@ import torch
 
 from ntprl import __version__
 from ntprl.errors import InputError
+from ntprl.experiments import config_hash
 from ntprl.recordings import RECORDINGS, Recording
 
 PACKAGE = Path(__file__).resolve().parent
@@ -38,12 +39,6 @@ def data_folder() -> Path:
 def runs_folder() -> Path:
     """runs/ of the checkout, else of the current folder."""
     return (CHECKOUT or Path.cwd()) / "runs"
-
-
-def config_hash(config: object) -> str:
-    """Twelve hex digits that name a configuration: its type and every field."""
-    text = json.dumps({"kind": type(config).__name__, **asdict(config)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def write_atomically(path: Path, text: str) -> None:

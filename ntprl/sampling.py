@@ -1,4 +1,4 @@
-"""Batched generation with a KV cache."""
+"""Batched generation with a KV cache, shared between answers for as long as they agree."""
 
 import numpy as np
 import torch
@@ -24,33 +24,46 @@ def sample(
     max_new: int,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    group: int = 1,
+    min_length: int = 0,
 ) -> np.ndarray:
-    """Answers to prompts, (n, P) -> (n, T) with T <= max_new: tokens up to EOS, then PAD.
+    """`group` independent answers to each prompt, (n, P) -> (n * group, T) with T <= max_new.
 
-    temperature 0 is greedy decoding. A row leaves the batch as soon as it has written EOS, so nothing
-    is computed for finished answers. A row that writes no EOS in max_new tokens is cut there.
+    Answers are tokens up to EOS, then PAD; those of one prompt stand together. temperature 0 is greedy
+    decoding. EOS is forbidden before `min_length` tokens. A row that writes no EOS in max_new tokens is
+    cut there.
+
+    The model reads each distinct (prompt, answer so far) once: the group shares its prompt, and answers
+    that agree so far share what they have written, since their next-token distribution is the same.
+    Tokens are still drawn one by one for each answer. A finished answer is dropped at once.
     """
     require_number("temperature", temperature, low=0)
     require_integer("max_new", max_new, low=1)
-    n = len(prompts)
-    answers = torch.full((n, max_new), PAD)
-    if n == 0:
+    require_integer("group", group, low=1)
+    require_integer("min_length", min_length, low=0)
+    answers = torch.full((len(prompts) * group, max_new), PAD)
+    if len(prompts) == 0:
         return answers.numpy()
     device = model.embed.weight.device
-    cache = model.new_cache(n)
-    rows = torch.arange(n, device=device)  # which answer each row of the shrinking batch writes
+    cache = model.new_cache(len(prompts))
+    rows = torch.arange(len(answers), device=device)  # answers still being written
+    nodes = rows // group  # the distinct text, a row of the cache, that each of them continues
     tokens = torch.as_tensor(prompts, device=device)
     for t in range(max_new):
-        logits = model(tokens, n_out=1, cache=cache)[:, 0]  # (rows, V)
-        chosen = choose(logits, temperature, generator)
+        logits = model(tokens, n_out=1, cache=cache)[:, 0]  # (nodes, V)
+        if t < min_length:
+            logits[:, eos] = -torch.inf
+        chosen = choose(logits[nodes], temperature, generator)  # (rows,)
         answers[rows.cpu(), t] = chosen.cpu()
-        alive = (chosen != eos).nonzero()[:, 0]
-        if len(alive) == 0:
+        alive = chosen != eos
+        rows = rows[alive]
+        if len(rows) == 0:
             return answers[:, : t + 1].numpy()
-        if len(alive) < len(rows):
-            rows = rows[alive]
-            cache.keep_rows(alive)
-        tokens = chosen[alive, None]
+        vocab_size = logits.shape[1]
+        texts, nodes = (nodes * vocab_size + chosen)[alive].unique(return_inverse=True)  # sorted
+        parents, tokens = texts // vocab_size, (texts % vocab_size)[:, None]
+        if not torch.equal(parents, torch.arange(len(logits), device=device)):
+            cache.keep_rows(parents)
     return answers.numpy()
 
 

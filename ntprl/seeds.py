@@ -7,7 +7,7 @@ draws leaves the others as they were.
 import numpy as np
 import torch
 
-STREAMS = {"init": 0, "data": 1, "sampling": 2, "evaluation": 3}
+STREAMS = {"init": 0, "data": 1, "sampling": 2, "evaluation": 3, "rollouts": 4}
 
 
 def _sequence(seed: int, stream: str, step: int) -> np.random.SeedSequence:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,6 +35,11 @@ def run_one(config: PretrainingRun, folder: Path, device: str = "cpu") -> str:
     write_atomically(Path(folder) / f"{name}.json", json.dumps(result))
     checkpoint.unlink(missing_ok=True)
     return name
+
+
+def prepare(start: PretrainingRun, folder: Path, device: str = "cpu") -> None:
+    """Train a start that several runs share, so that none of them does it again."""
+    start.trained(folder, device)
 
 
 def one_thread() -> None:
@@ -63,9 +69,13 @@ def sweep(
     todo = {config_hash(config): config for config in configs if not paths[config_hash(config)].is_file()}
     report(f"{folder.name}: {len(paths) - len(todo)} of {len(paths)} runs are done, {len(todo)} to go")
     failed, done, clock = [], 0, time.perf_counter()
+    starts = {config_hash(config.start): config.start for config in todo.values() if config.start is not None}
     if executor is None:
         outcomes = ((name, lambda config=config: run_one(config, folder, device)) for name, config in todo.items())
     else:
+        for start in [executor.submit(prepare, start, folder, device) for start in starts.values()]:
+            with suppress(Exception):  # the runs that need it will meet the same error and report it
+                start.result()
         outcomes = [(name, executor.submit(run_one, config, folder, device).result) for name, config in todo.items()]
     for name, outcome in outcomes:
         try:

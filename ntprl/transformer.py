@@ -10,6 +10,7 @@ Departures from the libraries' models: (1) no dropout; (2) matrices start at a s
 Shape legend: B sequences, T positions, W width, H heads, D = W / H, V vocabulary.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -62,8 +63,34 @@ class Cache:
         return keys[:, :, :end], values[:, :, :end]
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Drop every sequence but `rows` (indices)."""
+        """Go on with the sequences `rows` (indices), in that order; one may be taken several times."""
         self.layers = [(k[rows], v[rows]) for k, v in self.layers]
+
+
+class Prefix:
+    """Keys and values that training can share: gradients flow through, and `expand` leaves it as it was.
+
+    A model reads prompts once, `model(prompts, cache=prefix)`, then any number of answers to each,
+    `model(answers, cache=prefix.expand(rows))`, where answer i continues prompt rows[i].
+    """
+
+    def __init__(self, layers: Iterable[tuple[Tensor, Tensor]] = (), length: int = 0):
+        self.layers, self.length = list(layers), length
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, H, T, D) after what is there; return all keys and values up to there."""
+        if layer < len(self.layers):
+            past_k, past_v = self.layers[layer]
+            self.layers[layer] = torch.cat((past_k, k), dim=2), torch.cat((past_v, v), dim=2)
+        else:
+            self.layers.append((k, v))
+        return self.layers[layer]
+
+    def expand(self, rows: Tensor) -> "Prefix":
+        return Prefix(((k[rows], v[rows]) for k, v in self.layers), self.length)
+
+
+KeyValues = Cache | Prefix
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -83,7 +110,7 @@ class Attention(nn.Module):
     def heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, T, W) -> (B, H, T, D)
 
-    def forward(self, x: Tensor, n_query: int, rotary: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, n_query: int, rotary: tuple[Tensor, Tensor] | None, cache: KeyValues | None) -> Tensor:
         """Attend from the last n_query positions of x, (B, T, W) -> (B, n_query, W)."""
         n_new = x.shape[1]
         if n_query == n_new:
@@ -129,7 +156,7 @@ class Block(nn.Module):
         self.norm_1, self.norm_2 = make_norm(config), make_norm(config)
         self.attention, self.feed_forward = Attention(config, layer), FeedForward(config)
 
-    def forward(self, x: Tensor, n_out: int, rotary: tuple[Tensor, Tensor] | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, n_out: int, rotary: tuple[Tensor, Tensor] | None, cache: KeyValues | None) -> Tensor:
         """(B, T, W) -> (B, n_out, W): the last n_out positions."""
         attended = self.attention(self.norm_1(x), n_out, rotary, cache)
         x = x[:, x.shape[1] - n_out :] + attended
@@ -172,7 +199,7 @@ class Transformer(nn.Module):
                     std *= depth_scale
                 parameter.normal_(0.0, std, generator=generator)
 
-    def forward(self, tokens: Tensor, n_out: int | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, n_out: int | None = None, cache: KeyValues | None = None) -> Tensor:
         """Logits of the last n_out positions (default: all), (B, T) -> (B, n_out, V).
 
         With a cache, `tokens` continue what the cache holds. The last layer is computed for the
