@@ -70,20 +70,23 @@ class Parity:
         """The sum and EOS, (n, 2): the last two columns of the long answer."""
         return self.long(prompts)[:, -2:]
 
-    def r_e2e(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """1 if the last token before the first EOS is the sum, (n,) bool.
+    def final(self, answers: np.ndarray) -> np.ndarray:
+        """The last token before the first EOS, (n,): what an answer says.
 
-        Total: any array of n rows is judged. No EOS, nothing before it, or anything but PAD after it is wrong.
+        Total: any array of n rows is read. PAD without EOS, with nothing before it, or with anything but PAD after it.
         """
         answers = np.asarray(answers)
         n, width = answers.shape
         if width < 2:
-            return np.zeros(n, dtype=bool)
+            return np.full(n, PAD)
         is_eos = answers == self.eos
         end = np.where(is_eos.any(axis=1), is_eos.argmax(axis=1), 0)  # (n,) first EOS; 0 if none or empty
-        last = answers[np.arange(n), end - 1]
         tail_is_pad = ((answers == PAD) | (np.arange(width) <= end[:, None])).all(axis=1)
-        return (end > 0) & (last == self.short(prompts)[:, 0]) & tail_is_pad
+        return np.where((end > 0) & tail_is_pad, answers[np.arange(n), end - 1], PAD)
+
+    def r_e2e(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """1 if the answer's last token is the sum, (n,) bool. Total."""
+        return self.final(answers) == self.short(prompts)[:, 0]
 
     def r_cot(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """1 if the answer is exactly the right chain or exactly the right short answer, (n,) bool. Total."""

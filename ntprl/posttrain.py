@@ -25,6 +25,7 @@ from ntprl import checkpoint
 from ntprl.errors import InputError, require, require_choice, require_integer, require_number
 from ntprl.measure import length_distribution, share
 from ntprl.policy_gradient import Pack, answer_logits, distance, log_probabilities, pack, policy_loss, score
+from ntprl.pretrain import make_optimizer, take_step
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.task import PAD, Task, lengths
@@ -113,24 +114,19 @@ def update(
     norms = []
     for step in range(n_steps):
         batch, old, reference = (x[step % len(batches)] for x in (batches, olds, references))
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * (1 - step / n_steps)
         loss = torch.zeros((), device=batch.prompts.device)
         for i, (logits, part) in enumerate(zip(answer_logits(model, batch), batch.parts, strict=True)):
             logp = log_probabilities(logits, part.tokens, tau)
             now = logp.detach() if old is None else old[i]
             loss = loss + policy_loss(logp, now, reference and reference[i], part, config.clip, config.kl)
-        loss.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
-        optimizer.step()
-        optimizer.zero_grad()
+        norms.append(take_step(model, optimizer, loss, config.lr * (1 - step / n_steps)).item())
     return float(np.mean(norms)) if norms else 0.0
 
 
 def describe_rollouts(task: Task, answers: np.ndarray, rewards: np.ndarray) -> dict:
     """What a round's answers (B G, T) and rewards (B, G) look like. Long is longer than a short answer.
 
-    reward                 mean reward
+    mean_reward
     rollout_long           share of long answers
     rewarded_long          share of long answers among those with a positive reward, NaN if there are none
     long_reward            mean reward of long answers, short_reward that of the others; NaN if there are none
@@ -146,7 +142,7 @@ def describe_rollouts(task: Task, answers: np.ndarray, rewards: np.ndarray) -> d
         for name, mask in (("long_reward", is_long), ("short_reward", ~is_long))
     }
     return {
-        "reward": float(flat.mean()),
+        "mean_reward": float(flat.mean()),
         "rollout_long": share(is_long),
         "rewarded_long": share(is_long[flat > 0]),
         **means,
@@ -189,7 +185,7 @@ def posttrain(
     reward = reward or getattr(task, config.reward)
     device = model.embed.weight.device
     start = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
+    optimizer = make_optimizer(model, config.lr)
     identity = {"seed": seed, "task": repr(task), "posttrain": asdict(config), "reward": reward_name}
     identity["start"] = fingerprint(start)
     first, log = 0, []
@@ -221,7 +217,7 @@ def posttrain(
             ]
             grad_norm = update(model, start, optimizer, config, batches)
             if grad_norm == 0 and report:
-                report(f"round {done}: no answer carries a signal (mean reward {row['reward']:.3g}); going on")
+                report(f"round {done}: no answer carries a signal (mean reward {row['mean_reward']:.3g}); going on")
         row |= {"grad_norm": grad_norm, "seconds": seconds + time.perf_counter() - clock}
         log.append(row)
         if checkpoint_path is not None and done < config.rounds:

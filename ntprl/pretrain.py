@@ -68,8 +68,19 @@ def next_token_loss(model: Transformer, parts: tuple[Demonstrations, ...]) -> to
     return total / max(1, n_tokens)
 
 
-def make_optimizer(model: Transformer, config: PretrainConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+def make_optimizer(model: Transformer, lr: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+
+
+def take_step(model: Transformer, optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float) -> torch.Tensor:
+    """One optimiser step at that learning rate, gradients clipped at norm 1; returns the norm before clipping."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return norm
 
 
 def pretrain(
@@ -88,7 +99,7 @@ def pretrain(
     for bit, as a run that was never stopped (same machine, same number of threads). Raises InputError
     if the checkpoint belongs to another run.
     """
-    optimizer = make_optimizer(model, config)
+    optimizer = make_optimizer(model, config.lr, config.weight_decay)
     identity = {"seed": seed, "p_cot": mixture.p_cot, "task": repr(mixture.task), "pretrain": asdict(config)}
     first, log = 0, []
 
@@ -107,13 +118,8 @@ def pretrain(
     for step in tqdm(
         range(first, config.steps), initial=first, total=config.steps, disable=None
     ):  # silent in notebooks
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
         loss = next_token_loss(model, mixture.draw(config.batch, numpy_rng(seed, "data", step)))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        take_step(model, optimizer, loss, learning_rate(config, step))
         done = step + 1
         report(done, loss.detach())
         if checkpoint_path is not None and (done % checkpoint_every == 0 or done == config.steps):

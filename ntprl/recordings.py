@@ -4,8 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import product
 
+from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
+from ntprl.recovery import RecoveryRun
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ CHAPTER_02 = "02_pretraining_threshold"
 SHORT_RUN = PretrainingRun(d=25, steps=1000, n_points=5)
 PAPER = pretraining("paper")
 CAPACITY = PretrainingRun(d=16, steps=300, lr=1e-3, n_points=2)
+CHAPTER_04 = "04_rl_recovery"
+ALL_ALGORITHMS = ("star", "reinforce", "grpo", "grpo_published")
+START = RecoveryRun(n_points=4, eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
+SHORT_START = replace(START, d=25, steps=1000)
+RARE_START = RecoveryRun(d=16, batch=256, n_points=2, rounds=60, eval_every=1)
 THRESHOLD_P_COT = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
 RECORDINGS = {
@@ -104,6 +111,114 @@ RECORDINGS = {
             + grid(CAPACITY, width=(128,), n_layer=(2, 4), p_cot=(0.15, 0.5), seed=range(3))
             + grid(CAPACITY, width=(256,), n_layer=(2,), p_cot=(0.15, 0.5), seed=range(3)),
             "15 minutes on two CPU cores; the larger corners are left to capacity_paper",
+        ),
+        Recording(
+            "rl_live_seeds",
+            "Does the live run of chapter 04 give the same verdicts for every seed?",
+            CHAPTER_04,
+            grid(RecoveryRun(), seed=range(10)),
+            "10 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_algorithms",
+            "d = 50, p_cot = .25: which algorithm, reward and temperature recovers?",
+            CHAPTER_04,
+            grid(
+                START,
+                algorithm=ALL_ALGORITHMS,
+                reward=("r_e2e", "r_cot"),
+                temperature=(0.75, 1.0, 1.5),
+                seed=range(5),
+            ),
+            "30 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_baselines",
+            "d = 50: what else does the same with as many samples?",
+            CHAPTER_04,
+            grid(BaselineRun(n_points=4), p_cot=(0.1, 0.25), seed=range(5)),
+            "15 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_early_start",
+            "d = 50, p_cot = .25: what if RL starts before the chain is learned?",
+            CHAPTER_04,
+            grid(
+                replace(START, cooldown=0.0, n_points=1, rounds=40, eval_every=4),
+                steps=(50, 100, 125, 150, 175, 200, 300, 600),
+                algorithm=("star", "grpo"),
+                seed=range(3),
+            ),
+            "25 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_recursion",
+            "STaR with each round trained to calibration: does the share of long follow p -> 2p/(1 + p)?",
+            CHAPTER_04,
+            grid(
+                replace(
+                    SHORT_START,
+                    algorithm="star",
+                    reward="r_cot",
+                    rounds=8,
+                    rollouts=8192,
+                    group=1,
+                    rl_lr=1e-3,
+                    epochs=2,
+                    minibatches=64,
+                    n_eval_rl=2048,
+                    eval_every=1,
+                ),
+                p_cot=(0.05, 0.1, 0.25),
+                seed=range(5),
+            ),
+            "25 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_rare_long",
+            "p_cot = 2^-d and 0: does RL fail when long demonstrations are exponentially rare?",
+            CHAPTER_04,
+            tuple(
+                replace(RecoveryRun(steps=2000, n_points=2, rounds=50, eval_every=5), d=d, p_cot=p_cot, seed=seed)
+                for d, p_cot in [*((d, 2.0**-d) for d in (8, 10, 12, 14, 16, 20)), (20, 0.0), (20, 0.25)]
+                for seed in range(3)
+            ),
+            "20 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_rare",
+            "d = 16: how many rounds until RL takes off, the rarer long demonstrations are?",
+            CHAPTER_04,
+            tuple(
+                replace(RARE_START, p_cot=p_cot, steps=steps, algorithm=algorithm, seed=seed)
+                for p_cot, steps in ((0.25, 1000), (0.1, 1000), (0.05, 1500), (0.02, 2000), (0.01, 3000))
+                for algorithm in ("star", "reinforce", "grpo")
+                for seed in range(5)
+            ),
+            "40 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_rare_starts",
+            "d = 16, p_cot = .01: from which checkpoints of pre-training does RL lengthen the answers?",
+            CHAPTER_04,
+            grid(
+                replace(RARE_START, p_cot=0.01, cooldown=0.0, n_points=1, eval_every=5),
+                steps=(250, 500, 1000, 1500, 3000),
+                algorithm=("star", "grpo"),
+                seed=range(3),
+            ),
+            "35 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_sizes",
+            "p_cot = .25: how does the cost of recovery grow with d?",
+            CHAPTER_04,
+            tuple(
+                replace(START, d=d, steps=steps, n_eval=512, n_eval_rl=256, n_points=2, eval_every=2, seed=seed)
+                for d, steps in ((10, 600), (25, 600), (50, 600), (100, 800), (200, 1200))
+                for seed in range(3)
+            ),
+            "30 minutes on two CPU cores",
         ),
         Recording(
             "long_run_paper",

@@ -32,6 +32,9 @@ class Task(Protocol):
     def short(self, prompts: np.ndarray) -> np.ndarray:
         """The answer alone for each prompt, (n, S + 1)."""
 
+    def final(self, answers: np.ndarray) -> np.ndarray:
+        """What each answer finally says, one integer a row, (n,); PAD if it says nothing."""
+
     def r_e2e(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """End-to-end reward, (n,) bool: is the final answer right?"""
 

@@ -79,3 +79,25 @@ def blind_next_token(d: int, p: Fraction, x_1: int, prefix: tuple, modulus: int 
             mass[token] = mass.get(token, Fraction(0)) + weight
     total = sum(mass.values())
     return {token: m / total for token, m in sorted(mass.items(), key=lambda item: str(item[0]))}
+
+
+def star_recursion(p_0: Number, n: int, modulus: int = 2) -> Number:
+    """p_n = K^n p_0 / (K^n p_0 + 1 - p_0), the solution of p -> p / (p + (1 - p)/K): calibrated STaR (C13)."""
+    grown = modulus**n * p_0
+    return grown / (grown + 1 - p_0)
+
+
+def rounds_until(p_0: Number, level: Number, modulus: int = 2) -> int:
+    """Smallest n with p_n > level."""
+    n = 0
+    while star_recursion(p_0, n, modulus) <= level:
+        n += 1
+    return n
+
+
+def rounds_to_flip(p_0: Number, modulus: int = 2) -> int:
+    """Rounds of calibrated STaR until greedy decoding goes on: p_n > 1/(K + 1) (C14).
+
+    For K = 2 the smallest n above log2((1 - p_0)/(2 p_0)).
+    """
+    return rounds_until(p_0, parity_threshold(modulus), modulus)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import claims, records, scorecard
+from ntprl import checks_pretraining as checks
+from ntprl import claims, records, scorecard, verdicts
 from ntprl.measure import crossing, interval
 from ntprl.recordings import RECORDINGS
 
@@ -33,36 +34,36 @@ def trace(**changed) -> pd.DataFrame:
 
 
 def test_an_ideal_sweep_reproduces_the_threshold_and_the_calibration():
-    assert claims.check_threshold(sweep_table()).verdict == claims.REPRODUCED
-    assert claims.check_calibrated(sweep_table()).verdict == claims.REPRODUCED
+    assert checks.check_threshold(sweep_table()).verdict == verdicts.REPRODUCED
+    assert checks.check_calibrated(sweep_table()).verdict == verdicts.REPRODUCED
 
 
 @pytest.mark.parametrize("switch", [0.12, 0.22, 0.45])
 def test_another_switch_does_not(switch):
-    assert claims.check_threshold(sweep_table(switch=switch)).verdict != claims.REPRODUCED
+    assert checks.check_threshold(sweep_table(switch=switch)).verdict != verdicts.REPRODUCED
 
 
 def test_never_switching_or_always_writing_chains_does_not():
-    assert claims.check_threshold(sweep_table(switch=2.0)).verdict == claims.NOT_REPRODUCED
-    assert claims.check_threshold(sweep_table(switch=-1.0)).verdict != claims.REPRODUCED
+    assert checks.check_threshold(sweep_table(switch=2.0)).verdict == verdicts.NOT_REPRODUCED
+    assert checks.check_threshold(sweep_table(switch=-1.0)).verdict != verdicts.REPRODUCED
 
 
 def test_a_model_that_never_writes_long_is_not_calibrated():
-    assert claims.check_calibrated(sweep_table(sampled_long=0.0)).verdict == claims.NOT_REPRODUCED
+    assert checks.check_calibrated(sweep_table(sampled_long=0.0)).verdict == verdicts.NOT_REPRODUCED
 
 
 def test_the_long_run_is_partial_until_ten_million():
-    assert claims.check_stalls(trace()).verdict == claims.PARTLY
-    assert claims.check_short(trace()).verdict == claims.REPRODUCED
+    assert checks.check_stalls(trace()).verdict == verdicts.PARTLY
+    assert checks.check_short(trace()).verdict == verdicts.REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(greedy_accuracy=0.9), dict(chain_accuracy=0.5)])
 def test_a_long_run_that_generalises_or_knows_no_chain_is_not_reproduced(changed):
-    assert claims.check_stalls(trace(**changed)).verdict == claims.NOT_REPRODUCED
+    assert checks.check_stalls(trace(**changed)).verdict == verdicts.NOT_REPRODUCED
 
 
 def test_long_greedy_answers_are_not_short():
-    assert claims.check_short(trace(greedy_median_length=50)).verdict == claims.NOT_REPRODUCED
+    assert checks.check_short(trace(greedy_median_length=50)).verdict == verdicts.NOT_REPRODUCED
 
 
 def capacity_table(**changed) -> pd.DataFrame:
@@ -78,23 +79,23 @@ def capacity_table(**changed) -> pd.DataFrame:
 
 
 def test_capacity_needs_every_size_at_chance_below_and_right_above():
-    assert claims.check_capacity(capacity_table()).verdict == claims.REPRODUCED
-    assert claims.check_capacity(capacity_table(greedy_accuracy=1.0)).verdict != claims.REPRODUCED
-    assert claims.check_capacity(capacity_table(chain_accuracy=0.2)).verdict != claims.REPRODUCED
+    assert checks.check_capacity(capacity_table()).verdict == verdicts.REPRODUCED
+    assert checks.check_capacity(capacity_table(greedy_accuracy=1.0)).verdict != verdicts.REPRODUCED
+    assert checks.check_capacity(capacity_table(chain_accuracy=0.2)).verdict != verdicts.REPRODUCED
 
 
 @pytest.mark.parametrize("modulus", [3, 5])
 def test_the_moved_threshold_is_told_from_one_third(modulus):
-    check = claims.check_modulus(modulus)
-    assert check(sweep_table(switch=1 / (modulus + 1))).verdict == claims.REPRODUCED
-    assert check(sweep_table(switch=1 / 3)).verdict == claims.NOT_REPRODUCED
+    check = checks.check_modulus(modulus)
+    assert check(sweep_table(switch=1 / (modulus + 1))).verdict == verdicts.REPRODUCED
+    assert check(sweep_table(switch=1 / 3)).verdict == verdicts.NOT_REPRODUCED
 
 
 def test_the_mixture_itself_is_checked(monkeypatch):
-    assert claims.check_mixture().verdict == claims.REPRODUCED
-    broken = claims.Parity.long
-    monkeypatch.setattr(claims.Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
-    assert claims.check_mixture().verdict == claims.NOT_REPRODUCED
+    assert checks.check_mixture().verdict == verdicts.REPRODUCED
+    broken = checks.Parity.long
+    monkeypatch.setattr(checks.Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
+    assert checks.check_mixture().verdict == verdicts.NOT_REPRODUCED
 
 
 def test_crossing_interpolates_between_neighbours():
@@ -106,11 +107,11 @@ def test_crossing_interpolates_between_neighbours():
 
 def test_rate_text_shows_the_interval():
     low, high = interval(0.5, 100)
-    assert claims.rate_text(0.5, 100) == f"0.500 [{low:.3f}, {high:.3f}]"
+    assert verdicts.rate_text(0.5, 100) == f"0.500 [{low:.3f}, {high:.3f}]"
 
 
 def test_live_verdicts_in_words():
-    assert claims.live_verdicts(made_up(0.25, 0), 0.25) == {
+    assert verdicts.live_verdicts(made_up(0.25, 0), 0.25) == {
         "chains": "learned",
         "greedy accuracy": "at chance",
         "median greedy length": "1",
@@ -118,11 +119,11 @@ def test_live_verdicts_in_words():
         "short answers": "at chance",
     }
     untrained = made_up(0.25, 0, chain_accuracy=0.0, greedy_accuracy=0.7, sampled_long=0.9, sampled_short_accuracy=0.1)
-    assert claims.live_verdicts(untrained, 0.25)["greedy accuracy"] == "away from chance"
-    assert claims.live_verdicts(untrained, 0.25)["chains"] == "not learned"
+    assert verdicts.live_verdicts(untrained, 0.25)["greedy accuracy"] == "away from chance"
+    assert verdicts.live_verdicts(untrained, 0.25)["chains"] == "not learned"
     all_long = made_up(1.0, 0, sampled_short_accuracy=float("nan"))
-    assert claims.live_verdicts(all_long, 1.0)["short answers"] == "none"
-    assert claims.live_verdicts(all_long, 1.0)["greedy accuracy"] == "near 1"
+    assert verdicts.live_verdicts(all_long, 1.0)["short answers"] == "none"
+    assert verdicts.live_verdicts(all_long, 1.0)["greedy accuracy"] == "near 1"
 
 
 def test_all_eighteen_claims_are_listed_and_read_known_tables():
@@ -132,8 +133,8 @@ def test_all_eighteen_claims_are_listed_and_read_known_tables():
 
 def test_a_claim_without_its_table_is_not_yet_run(monkeypatch):
     monkeypatch.setattr(records, "is_recorded", lambda recording: False)
-    verdicts = scorecard.table().set_index("id")["verdict"]
-    assert set(verdicts.drop("C1")) == {claims.NOT_RUN}
+    words = scorecard.table().set_index("id")["verdict"]
+    assert set(words.drop("C1")) == {verdicts.NOT_RUN}
 
 
 def test_the_readme_shows_todays_map_of_claims():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ntprl import claims, figures, records, scorecard
+from ntprl import figures, records, scorecard
 from ntprl.recordings import RECORDINGS
+from ntprl.verdicts import final_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"
@@ -25,7 +26,7 @@ def main() -> None:
     records.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
     figures.use_style()
     threshold, long_run = (records.load(RECORDINGS[name]) for name in ("threshold", "long_run"))
-    figures.headline(claims.final_rows(threshold), long_run, batch=RECORDINGS["long_run"].configs[0].batch)
+    figures.headline(final_rows(threshold), long_run, batch=RECORDINGS["long_run"].configs[0].batch)
     temporary = PICTURE.with_suffix(".tmp")
     plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     temporary.replace(PICTURE)
