@@ -38,8 +38,8 @@ PAPER = pretraining("paper")
 CAPACITY = PretrainingRun(d=16, steps=300, lr=1e-3, n_points=2)
 CHAPTER_04 = "04_rl_recovery"
 ALL_ALGORITHMS = ("star", "reinforce", "grpo", "grpo_published")
-START = RecoveryRun(n_points=4, eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
-SHORT_START = replace(START, d=25, steps=1000)
+START = RecoveryRun(eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
+SHORT_START = replace(START, d=25, steps=1000, n_points=2)
 RARE_START = RecoveryRun(d=16, batch=256, n_points=2, rounds=60, eval_every=1)
 THRESHOLD_P_COT = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
@@ -136,7 +136,7 @@ RECORDINGS = {
             "rl_baselines",
             "d = 50: what else does the same with as many samples?",
             CHAPTER_04,
-            grid(BaselineRun(n_points=4), p_cot=(0.1, 0.25), seed=range(5)),
+            grid(BaselineRun(), p_cot=(0.1, 0.25), seed=range(5)),
             "15 minutes on two CPU cores",
         ),
         Recording(

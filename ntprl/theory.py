@@ -101,3 +101,12 @@ def rounds_to_flip(p_0: Number, modulus: int = 2) -> int:
     For K = 2 the smallest n above log2((1 - p_0)/(2 p_0)).
     """
     return rounds_until(p_0, parity_threshold(modulus), modulus)
+
+
+def chain_success(delta: Number, d: int) -> tuple[Number, Number]:
+    """(end-to-end, chain) reward of a long answer whose links are each wrong with probability delta, K = 2.
+
+    The last bit is right if an even number of d links is wrong, (1 + (1 - 2 delta)^d)/2; the chain is if
+    none is, (1 - delta)^d.
+    """
+    return (1 + (1 - 2 * delta) ** d) / 2, (1 - delta) ** d
