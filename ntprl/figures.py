@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Patch
 
 from ntprl import theory
-from ntprl.measure import interval
 from ntprl.parity import Parity
 from ntprl.task import PAD
 
@@ -179,28 +178,3 @@ def capacity(final: pd.DataFrame) -> None:
         ax.axhline(0.5, color=GREY, ls=":")
         rate_axis(ax, "greedy accuracy" if ax is axes[0] else "")
     axes[0].legend(fontsize="small", loc="upper left")
-
-
-def headline(threshold_final: pd.DataFrame, long_run: pd.DataFrame, batch: int) -> None:
-    """The picture of the README: a million demonstrations do not help; the share of long ones decides."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    demonstrations = long_run.assign(demonstrations=long_run["step"] * batch / 1e6)
-    band(left, demonstrations, "demonstrations", "chain_accuracy", ORANGE)
-    band(left, demonstrations, "demonstrations", "greedy_accuracy", BLUE)
-    left.text(1.0, 0.93, "knows the chain", color=ORANGE, ha="right", va="top", weight="bold")
-    left.text(1.0, 0.57, "greedy answer", color=BLUE, ha="right", weight="bold")
-    left.axhline(0.5, color=GREY, ls=":")
-    left.set(xlabel="demonstrations seen (millions)", xlim=(0, None))
-    left.set_title("d = 50, one demonstration in four is long", fontsize="medium")
-    rate_axis(left, "accuracy")
-    groups = threshold_final.groupby("p_cot")["greedy_accuracy"]
-    n = int(threshold_final["n_eval"].iloc[0])
-    low, high = zip(
-        *(interval(rate, n * size) for rate, size in zip(groups.mean(), groups.size(), strict=True)), strict=True
-    )
-    right.fill_between(groups.mean().index, low, high, color=BLUE, alpha=0.2, lw=0)
-    per_seed(right, threshold_final, "greedy_accuracy", BLUE)
-    mark_threshold(right, 2)
-    right.set_xlabel(r"$p_{cot}$, share of long demonstrations")
-    right.set_title("d = 25, end of next-token training", fontsize="medium", pad=18)
-    rate_axis(right, "greedy accuracy")

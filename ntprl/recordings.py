@@ -7,7 +7,7 @@ from itertools import product
 from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
-from ntprl.recovery import RecoveryRun
+from ntprl.recovery import RecoveryRun, recovery
 
 
 @dataclass(frozen=True)
@@ -247,6 +247,14 @@ RECORDINGS = {
             "d = 25 at the paper's batch and length: how sharp is the threshold?",
             CHAPTER_02,
             grid(replace(PAPER, d=25, n_points=10), p_cot=THRESHOLD_P_COT, seed=range(3)),
+            "not yet measured",
+            needs_gpu=True,
+        ),
+        Recording(
+            "rl_paper",
+            "d = 50 at the paper's batch and length: does RL recover, with each algorithm?",
+            CHAPTER_04,
+            grid(recovery("paper"), algorithm=("star", "reinforce", "grpo"), seed=range(3)),
             "not yet measured",
             needs_gpu=True,
         ),

@@ -27,6 +27,41 @@ def test_changed_parameters_show_in_the_output(tmp_path):
     assert "d = 12, p_cot = 0.5, seed 0, profile smoke" in text
 
 
+def test_recovery_takes_its_parameters(tmp_path):
+    parameters = (
+        "profile=smoke",
+        "d=10",
+        "p_cot=0.05",
+        "algorithm=star",
+        "reward=r_cot",
+        "rounds=2",
+        "temperature=1.5",
+    )
+    code, text, _ = run(tmp_path, "04_rl_recovery", *parameters)
+    assert code == 0
+    assert "d = 10, p_cot = 0.05, seed 0, profile smoke" in text
+    assert "star with r_cot at temperature 1.5: 2 rounds" in text
+
+
+@pytest.mark.parametrize(
+    ("parameter", "line"),
+    [
+        (
+            "algorithm=ppo",
+            "algorithm = 'ppo' is not allowed: algorithm must be one of grpo, grpo_published, reinforce, star",
+        ),
+        ("reward=length", "reward = 'length' is not allowed: reward must be one of r_cot, r_e2e"),
+        ("temperature=0", "temperature = 0.0 is not allowed: temperature must be a number above 0"),
+        ("temperature=hot", "temperature = 'hot' is not allowed: temperature must be a number"),
+        ("rounds=-1", "rounds = -1 is not allowed: rounds must be a whole number of at least 0"),
+    ],
+)
+def test_a_bad_parameter_of_recovery_ends_in_one_line(tmp_path, parameter, line):
+    code, _, last = run(tmp_path, "04_rl_recovery", parameter)
+    assert code != 0
+    assert last == f"InputError: {line}"
+
+
 @pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0

@@ -134,3 +134,33 @@ def test_greedy_decoding_flips_exactly_at_the_threshold(d, modulus):
         assert max(first, key=first.get) == 1
         stop = theory.blind_next_token(d, p, 1, (1,), modulus)["."]
         assert (stop > 1 - stop) == (difference < 0)
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 5])
+@pytest.mark.parametrize("p", SHARES)
+def test_the_recursion_is_the_reweighting_again_and_again(p, modulus):
+    share = p
+    for n in range(6):
+        assert theory.star_recursion(p, n, modulus) == share
+        share = theory.rewarded_long_share(share, modulus)
+
+
+@pytest.mark.parametrize(
+    ("p", "flip", "sure"),
+    [(0.25, 1, 9), (0.1, 3, 10), (0.05, 4, 11), (0.02, 5, 13), (0.01, 6, 14), (1e-3, 9, 17), (2.0**-20, 19, 27)],
+)
+def test_rounds_worked_by_hand(p, flip, sure):
+    assert theory.rounds_to_flip(p) == flip == int(np.floor(np.log2((1 - p) / (2 * p)))) + 1
+    assert theory.rounds_until(p, 0.99) == sure
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("delta", [Fraction(0), Fraction(1, 10), Fraction(1, 2)])
+def test_rewards_of_a_chain_with_wrong_links_by_enumeration(d, delta):
+    """Every pattern of wrong links: an even number leaves the last bit right, none leaves the chain right."""
+    end_to_end = chain = Fraction(0)
+    for wrong in product((0, 1), repeat=d):
+        weight = delta ** sum(wrong) * (1 - delta) ** (d - sum(wrong))
+        end_to_end += weight * (sum(wrong) % 2 == 0)
+        chain += weight * (sum(wrong) == 0)
+    assert theory.chain_success(delta, d) == (end_to_end, chain)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ntprl import figures, records, scorecard
+from ntprl import figures, records, recovery_figures, scorecard
 from ntprl.recordings import RECORDINGS
-from ntprl.verdicts import final_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"
@@ -25,8 +24,7 @@ def with_map(text: str) -> str:
 def main() -> None:
     records.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
     figures.use_style()
-    threshold, long_run = (records.load(RECORDINGS[name]) for name in ("threshold", "long_run"))
-    figures.headline(final_rows(threshold), long_run, batch=RECORDINGS["long_run"].configs[0].batch)
+    recovery_figures.recovery(records.load(RECORDINGS["rl_live_seeds"]), d=50, size=(9, 4.4))
     temporary = PICTURE.with_suffix(".tmp")
     plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     temporary.replace(PICTURE)

@@ -1,0 +1,145 @@
+"""Verdicts of chapter 4 follow from tables: right ones pass, wrong ones do not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntprl import checks_recovery as checks
+from ntprl import theory
+from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED, recovery_verdicts
+
+MEASURES = dict(greedy_accuracy=0.5, greedy_long=0.0, greedy_median_length=1.0, mean_length=13.0, sampled_long=0.25)
+
+
+def run(name: str, rounds: int = 20, start: dict | None = None, end: dict | None = None, **setting) -> list[dict]:
+    """A run that jumps in its middle from a start to an end; by default to an ideal recovery."""
+    before = MEASURES | dict(n_eval=512, long_probability=0.25) | (start or {})
+    after = before | dict(greedy_accuracy=1.0, greedy_long=1.0, greedy_median_length=50.0, mean_length=50.0)
+    after |= dict(sampled_long=1.0) | (end or {})
+    rows = [before if step < rounds / 2 else after for step in range(rounds + 1)]
+    pretraining = {"run": name, "phase": "pretraining", "step": 600, "greedy_accuracy": 0.5} | setting
+    return [pretraining, *({"run": name, "phase": "rl", "step": i} | row | setting for i, row in enumerate(rows))]
+
+
+def live(**changed) -> pd.DataFrame:
+    return pd.DataFrame([row for seed in range(10) for row in run(f"r{seed}", seed=seed, **changed)])
+
+
+def test_ideal_runs_recover_and_lengthen():
+    assert checks.check_recovers(live()).verdict == REPRODUCED
+    assert checks.check_lengthens(live()).verdict == REPRODUCED
+
+
+@pytest.mark.parametrize("changed", [dict(end=dict(greedy_accuracy=0.9)), dict(start=dict(greedy_accuracy=0.8))])
+def test_a_run_that_stays_or_starts_high_is_no_recovery(changed):
+    assert checks.check_recovers(live(**changed)).verdict == NOT_REPRODUCED
+
+
+@pytest.mark.parametrize("changed", [dict(end=dict(greedy_median_length=1)), dict(start=dict(greedy_median_length=50))])
+def test_length_must_go_from_one_to_d(changed):
+    assert checks.check_lengthens(live(**changed)).verdict == NOT_REPRODUCED
+
+
+def test_one_bad_seed_is_enough():
+    table = live()
+    table.loc[(table["run"] == "r3") & (table["step"] == 20), "greedy_accuracy"] = 0.6
+    assert checks.check_recovers(table).verdict == NOT_REPRODUCED
+
+
+def grid(failing: set = frozenset()) -> pd.DataFrame:
+    rows = []
+    for algorithm in (*checks.PAPER_ALGORITHMS, "grpo_published"):
+        for reward in ("r_e2e", "r_cot"):
+            for temperature in (0.75, 1.0, 1.5):
+                key = (algorithm, reward, temperature)
+                end = dict(greedy_accuracy=0.6) if key in failing else {}
+                setting = dict(algorithm=algorithm, reward=reward, temperature=temperature, seed=0)
+                rows += run(str(key), end=end, **setting)
+    return pd.DataFrame(rows)
+
+
+def test_the_grid_at_temperature_one():
+    assert checks.check_algorithms(grid()).verdict == REPRODUCED
+    assert checks.check_algorithms(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
+    every = {(a, r, 1.0) for a in checks.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot")}
+    assert checks.check_algorithms(grid(every)).verdict == NOT_REPRODUCED
+
+
+def test_temperatures_want_the_exception_too():
+    exception = ("star", "r_e2e", 1.5)
+    assert checks.check_temperatures(grid({exception})).verdict == REPRODUCED
+    assert checks.check_temperatures(grid()).verdict == PARTLY
+    assert checks.check_temperatures(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
+    every = {(a, r, t) for a in checks.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot") for t in (0.75, 1.5)}
+    assert checks.check_temperatures(grid(every)).verdict == NOT_REPRODUCED
+
+
+def early(hollow: bool = True, late: float = 1.0) -> pd.DataFrame:
+    rows = run("a", algorithm="grpo", steps=50, end=dict(greedy_accuracy=0.5 if hollow else 1.0))
+    return pd.DataFrame(rows + run("b", algorithm="grpo", steps=600, end=dict(greedy_accuracy=late)))
+
+
+def test_an_early_start_must_lengthen_without_being_right():
+    assert checks.check_early(early()).verdict == REPRODUCED
+    assert checks.check_early(early(hollow=False)).verdict == NOT_REPRODUCED
+    assert checks.check_early(early(late=0.6)).verdict == PARTLY
+
+
+def recursion(factor: float = 2.0) -> pd.DataFrame:
+    """Odds of long multiplied by `factor` each round; 2 is the theory."""
+    rows = []
+    for p in (0.05, 0.1, 0.25):
+        odds = p / (1 - p) * factor ** np.arange(9)
+        for step, share in enumerate(odds / (1 + odds)):
+            row = {"run": f"p{p}", "phase": "rl", "step": step, "p_cot": p, "seed": 0, "greedy_accuracy": 0.5}
+            rows.append(row | {"long_probability": share})
+    return pd.DataFrame(rows)
+
+
+def test_the_recursion_is_told_from_others():
+    assert checks.check_rounds(recursion()).verdict == REPRODUCED
+    assert checks.check_rounds(recursion(1.2)).verdict != REPRODUCED
+    errors = checks.recursion_errors(recursion())
+    np.testing.assert_allclose(errors["long_probability"], errors["one_step"], atol=1e-12)
+    np.testing.assert_allclose(errors["long_probability"], errors["from_start"], atol=1e-12)
+    assert checks.flips(recursion())["measured"].tolist() == [theory.rounds_to_flip(p) for p in (0.05, 0.1, 0.25)]
+
+
+def rare(failing: float = 0.5, control: float = 1.0) -> pd.DataFrame:
+    rows = run("small", d=8, p_cot=2.0**-8)
+    for p_cot, accuracy in ((2.0**-20, failing), (0.0, failing), (0.25, control)):
+        rows += run(f"large{p_cot}", d=20, p_cot=p_cot, end=dict(greedy_accuracy=accuracy))
+    return pd.DataFrame(rows)
+
+
+def test_exponentially_rare_needs_the_failure_and_the_control():
+    assert checks.check_exponentially_rare(rare()).verdict == REPRODUCED
+    assert checks.check_exponentially_rare(rare(failing=0.9)).verdict == NOT_REPRODUCED
+    assert checks.check_exponentially_rare(rare(control=0.5)).verdict == NOT_REPRODUCED
+
+
+@pytest.mark.parametrize("growing, verdict", [(10, REPRODUCED), (7, PARTLY), (2, NOT_REPRODUCED)])
+def test_almost_all_checkpoints(growing, verdict):
+    rows = []
+    for i in range(10):
+        rows += run(f"r{i}", steps=500, seed=i, end={} if i < growing else dict(mean_length=13.0))
+    assert checks.check_rare_lengthens(pd.DataFrame(rows)).verdict == verdict
+
+
+def test_takeoff_and_its_slope():
+    rows = []
+    for i, p in enumerate((0.25, 0.1, 0.05, 0.02)):
+        takes = int(10 + 4 * np.log2((1 - p) / (2 * p)))
+        rows += run(f"r{i}", rounds=2 * takes, p_cot=p, algorithm="star", seed=0)
+    table = checks.median_takeoff(pd.DataFrame(rows))
+    per_halving, correlation = checks.slope(table)
+    assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99
+    never = pd.DataFrame(run("x", p_cot=0.1, algorithm="star", seed=0, end=dict(greedy_long=0.1)))
+    assert checks.median_takeoff(never)["takeoff"].isna().all()
+
+
+def test_recovery_in_words():
+    words = recovery_verdicts(pd.DataFrame(run("r")), d=50)
+    assert list(words.values()) == ["at chance", "near 1", "1", "d", "long"]
+    stuck = pd.DataFrame(run("r", end=MEASURES))
+    assert list(recovery_verdicts(stuck, d=50).values()) == ["at chance", "at chance", "1", "1", "mixed"]
