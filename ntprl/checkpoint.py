@@ -19,7 +19,8 @@ def save(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value.detach().cpu() for name, value in state.items()}
-    metadata = {"facts": json.dumps(facts), "model": json.dumps(asdict(model.config))}
+    metadata = {"facts": json.dumps(facts, default=lambda number: number.item())}  # NumPy's numbers
+    metadata |= {"model": json.dumps(asdict(model.config)), "optimizer": json.dumps(optimizer is not None)}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
@@ -40,12 +41,20 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None = None) -> dict:
-    """Load a checkpoint into model and optimizer in place; return the facts saved with it.
+def restore(
+    path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None = None, identity: dict | None = None
+) -> dict:
+    """Load a checkpoint into model and optimizer in place; return the facts saved with it, less `identity`.
 
-    Raises InputError if the file is missing, damaged, of another model, or without the optimiser asked for.
+    Raises InputError, and changes nothing, if the file is missing, damaged, of another model, without the
+    optimiser asked for, or if the facts named in `identity` differ from it: then it belongs to another run.
     """
     tensors, metadata = _read(path)
+    facts = json.loads(metadata["facts"])
+    for name, value in (identity or {}).items():
+        if facts.pop(name, None) != value:
+            found = json.loads(metadata["facts"]).get(name)
+            raise InputError(f"checkpoint {path} belongs to another run: its {name} is {found}, not {value}")
     stored, wanted = json.loads(metadata["model"]), asdict(model.config)
     for field, value in wanted.items():
         if stored.get(field) != value:
@@ -55,19 +64,19 @@ def restore(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | N
     missing = [name for name, _ in model.named_parameters() if f"model.{name}" not in tensors]
     if missing:
         raise InputError(f"checkpoint {path} has no weights for {missing[0]}")
+    if optimizer is not None and not json.loads(metadata.get("optimizer", "false")):
+        raise InputError(f"checkpoint {path} holds no optimiser state: training cannot go on from it")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
     if optimizer is not None:
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        state: dict[int, dict[str, torch.Tensor]] = {}  # stays empty before the first step
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".", 2)
                 state.setdefault(int(index), {})[name] = value
-        if not state:
-            raise InputError(f"checkpoint {path} holds no optimiser state: training cannot go on from it")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return json.loads(metadata["facts"])
+    return facts
 
 
 def load_model(path: Path, device: str = "cpu") -> Transformer:

@@ -90,7 +90,8 @@ def judged(reward: Reward, prompts: np.ndarray, answers: np.ndarray) -> np.ndarr
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"reward {name} failed with {type(error).__name__}: {error}") from error
+        message = " ".join(str(error).split())
+        raise InputError(f"reward {name} failed with {type(error).__name__}: {message}") from error
     if values.shape != (len(answers),):
         raise InputError(f"reward {name} returned shape {values.shape}: it must return {(len(answers),)}")
     if not np.isfinite(values).all():
@@ -175,7 +176,8 @@ def posttrain(
 
     Row r describes the model after r rounds: the answers that it writes (see `describe_rollouts`), how far
     it has moved (see `distance`), what `callback` adds, and the update that follows: grad_norm (NaN in the
-    last row, which no update follows) and seconds (rollouts and update). `reward` replaces config.reward.
+    last row, which no update follows) and seconds (rollouts and update). `reward` replaces config.reward;
+    checkpoints know it by its name.
 
     Prompts and draws of round r come from (seed, r). If `checkpoint_path` exists, training goes on from it
     as if it had never stopped, bit for bit (same machine, same threads); it is written after every round.
@@ -190,10 +192,8 @@ def posttrain(
     identity["start"] = fingerprint(start)
     first, log = 0, []
     if checkpoint_path is not None and Path(checkpoint_path).exists():
-        facts = checkpoint.restore(checkpoint_path, model, optimizer)
-        first, log = facts.pop("step", 0), facts.pop("log", [])
-        if facts != identity:
-            raise InputError(f"checkpoint {checkpoint_path} belongs to another run: {facts}, not {identity}")
+        facts = checkpoint.restore(checkpoint_path, model, optimizer, identity)
+        first, log = facts.get("step", 0), facts.get("log", [])
     shape = (config.prompts, config.group)
     for done in tqdm(range(first, config.rounds + 1), initial=first, total=config.rounds + 1, disable=None):
         clock = time.perf_counter()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ntprl import checkpoint
-from ntprl.errors import InputError, require_integer, require_number
+from ntprl.errors import require_integer, require_number
 from ntprl.mixture import Mixture
 from ntprl.seeds import numpy_rng
 from ntprl.task import PAD, Demonstrations
@@ -109,10 +109,8 @@ def pretrain(
             log.append({"step": done, **row})
 
     if checkpoint_path is not None and Path(checkpoint_path).exists():
-        facts = checkpoint.restore(checkpoint_path, model, optimizer)
-        first, log = facts.pop("step", 0), facts.pop("log", [])
-        if facts != identity:
-            raise InputError(f"checkpoint {checkpoint_path} belongs to another run: {facts}, not {identity}")
+        facts = checkpoint.restore(checkpoint_path, model, optimizer, identity)
+        first, log = facts.get("step", 0), facts.get("log", [])
     else:
         report(0, None)
     for step in tqdm(

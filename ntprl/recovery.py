@@ -5,14 +5,14 @@ A chapter asks for `recovery(profile, ...)` and calls `.recover()` or `.run()`.
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ntprl.errors import require_integer
+from ntprl.errors import require_integer, require_number
 from ntprl.experiments import PROFILES, PretrainingRun, config_hash, from_profile
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
@@ -48,6 +48,7 @@ class RecoveryRun(PretrainingRun):
     def __post_init__(self) -> None:
         for name in ("n_eval_rl", "eval_every"):
             require_integer(name, getattr(self, name), low=1)
+        require_number("rl_lr", self.rl_lr, low=0, high=1)
         _ = self.posttrain_config  # checks its own fields
         super().__post_init__()
 
@@ -119,6 +120,14 @@ RL_PROFILES = {
 }
 
 
-def recovery(profile: str = "laptop", **overrides) -> RecoveryRun:
-    """Both phases at the size of a profile, with some fields changed."""
-    return from_profile(RecoveryRun, RL_PROFILES, profile, overrides)
+def recovery(profile: str = "laptop", steps: int = 0, **overrides) -> RecoveryRun:
+    """Both phases at the size of a profile, with some fields changed.
+
+    steps = 0 takes the profile's; laptop's are meant for p_cot = .25, so rarer long demonstrations get
+    more of them, in proportion, up to twenty times as many.
+    """
+    run = from_profile(RecoveryRun, RL_PROFILES, profile, overrides)
+    if steps == 0:
+        rarer = 0.25 / run.p_cot if profile == "laptop" and run.p_cot > 0 else 1.0
+        steps = round(run.steps * min(20.0, max(1.0, rarer)))
+    return replace(run, steps=steps)

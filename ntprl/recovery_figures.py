@@ -15,6 +15,7 @@ METHOD_NAMES = {
     "grpo": "GRPO",
     "grpo_published": "GRPO, per answer",
 }
+TEMPERATURE_COLORS = {0.75: BLUE, 1.0: GREEN, 1.5: RED}
 REWARD_NAMES = {"r_e2e": "end-to-end reward", "r_cot": "chain reward"}
 
 
@@ -76,8 +77,8 @@ def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
         for column, name in enumerate(names):
             ax = axes[row, column]
             cell = rl[(rl["algorithm"] == name) & (rl["reward"] == reward)]
-            for (tau, part), color in zip(cell.groupby("temperature"), (BLUE, GREEN, RED), strict=False):
-                band(ax, part, "step", y, color, f"{tau:g}")
+            for tau, part in cell.groupby("temperature"):
+                band(ax, part, "step", y, TEMPERATURE_COLORS[tau], f"{tau:g}")
             rate_axis(ax, REWARD_NAMES[reward] if column == 0 else "")
             ax.axhline(0.5, color=GREY, ls=":")
             if row == 0:

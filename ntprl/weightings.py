@@ -13,7 +13,7 @@ and adds hints; here, as in the paper, it goes on from the current weights, with
 baseline is the mean reward of the batch, the answer itself included, which scales the gradient by 1 - 1/(BG).
 (3) GRPO (Shao et al., 2024) divides each answer by its own length; `grpo` divides by the tokens of the batch, as DAPO
 (Yu et al., 2025) and TRL's default do, and `grpo_published` by the length. (4) GRPO's penalty for leaving
-a reference is off unless asked for.
+a reference is off unless asked for, and then it is the published one, without the later correction of its bias.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from ntprl import checkpoint
 from ntprl.mixture import Mixture
 from ntprl.parity import Parity
-from ntprl.pretrain import PretrainConfig, make_optimizer, next_token_loss
+from ntprl.pretrain import make_optimizer, next_token_loss
 from ntprl.seeds import numpy_rng
 from ntprl.transformer import STYLES, Transformer
 
@@ -24,7 +24,7 @@ def trained(lively_model):
 
     def make(style: str = "gpt2"):
         model = lively_model(TASK, style)
-        optimizer = make_optimizer(model, PretrainConfig())
+        optimizer = make_optimizer(model, 2e-3)
         next_token_loss(model, Mixture(TASK, 0.5).draw(8, numpy_rng(0, "data"))).backward()
         optimizer.step()
         return model, optimizer
@@ -45,7 +45,7 @@ def test_model_optimiser_and_facts_come_back(tmp_path, lively_model, trained, st
     facts = {"step": 7, "log": [{"loss": 1 / 3, "none": None}], "seed": 2**40}
     checkpoint.save(tmp_path / "c", model, optimizer, **facts)
     other = lively_model(TASK, style, seed=1)
-    other_optimizer = make_optimizer(other, PretrainConfig())
+    other_optimizer = make_optimizer(other, 2e-3)
     assert checkpoint.restore(tmp_path / "c", other, other_optimizer) == facts
     pairs = zip(model.parameters(), other.parameters(), strict=True)
     for parameter, restored in pairs:

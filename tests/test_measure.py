@@ -11,11 +11,12 @@ from ntprl.measure import (
     crossing,
     interval,
     length_distribution,
+    long_probability,
     measure,
 )
 from ntprl.parity import Parity
-from ntprl.sampling import greedy
-from ntprl.seeds import numpy_rng
+from ntprl.sampling import greedy, sample
+from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.task import PAD
 from ntprl.theory import calibrated_accuracy
 from ntprl.transformer import STYLES
@@ -167,6 +168,59 @@ def test_length_distribution():
     assert shares.tolist() == [0.25, 0.5, 0, 0.25]
     assert shares.sum() == 1
     assert length_distribution(np.empty((0, 3), int), Parity(2)).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@torch.no_grad()
+def test_long_probability_is_right_on_average(lively_model, style):
+    """Against the sum over first tokens t of P(t) (1 - P(EOS | t)), to five standard errors; each draw is one term."""
+    task, n = Parity(2), 4000
+    model = lively_model(task, style, scale=0.1)
+    for prompt in ([0, 1, 3], [1, 1, 3]):
+        first = model(torch.tensor([prompt]))[0, -1].softmax(0).tolist()
+        go_on = [
+            0.0 if t == task.eos else 1 - model(torch.tensor([[*prompt, t]]))[0, -1].softmax(0)[task.eos].item()
+            for t in range(task.vocab_size)
+        ]
+        values = long_probability(model, task, np.array([prompt] * n), torch_rng(0, "evaluation"))
+        assert values.shape == (n,)
+        nearest = np.abs(values[:, None] - np.array(go_on)).argmin(axis=1)
+        assert values == pytest.approx(np.array(go_on)[nearest], abs=1e-5)
+        expected = float(np.dot(first, go_on))
+        assert abs(values.mean() - expected) < 5 * values.std() / n**0.5
+        drawn = sample(model, np.array([prompt] * n), task.eos, 3, generator=torch_rng(1, "evaluation"))
+        long = (drawn[:, :2] != task.eos).all(axis=1).mean()  # what it stands for, counted
+        assert abs(long - expected) < 5 * (expected * (1 - expected) / n) ** 0.5
+        assert values.std() < (expected * (1 - expected)) ** 0.5  # and it is less noisy than counting
+
+
+def test_long_probabilities_far_below_one_in_n_are_seen(stand_in):
+    """An answer goes on with probability 1e-6 after its first token; a hundred prompts are enough."""
+    task = Parity(4)
+
+    def rule(tokens: list[int]) -> list[float]:
+        written = len(tokens) - task.prompt_length
+        return [0.5, 0.5, 0.0, 0.0] if written == 0 else [1e-6, 0.0, 1 - 1e-6, 0.0]
+
+    prompts = task.prompts(100, numpy_rng(0, "evaluation"))
+    values = long_probability(stand_in(rule), task, prompts, torch_rng(0, "evaluation"))
+    assert values == pytest.approx(np.full(100, 1e-6), rel=0.1)
+
+
+def test_long_probability_of_a_calibrated_model(calibrated):
+    """It writes a long answer with probability p, to five standard errors; with p = 0 and 1 exactly."""
+    n, task = 2000, Parity(4)
+    for p in (0.0, 0.1, 0.3, 1.0):
+        model = calibrated(task, p)
+        values = long_probability(model, task, task.prompts(n, numpy_rng(0, "evaluation")), torch_rng(0, "evaluation"))
+        assert abs(values.mean() - p) <= 5 * values.std() / n**0.5 + 1e-6
+
+
+def test_long_probability_where_every_answer_ends_at_once(stand_in):
+    task = Parity(4)
+    model = stand_in(lambda tokens: [0.0, 0.0, 1.0, 0.0])
+    values = long_probability(model, task, task.prompts(5, numpy_rng(0, "evaluation")), torch_rng(0, "evaluation"))
+    assert values.tolist() == [0] * 5
 
 
 def curves(level_at: dict[int, list[float]]) -> pd.DataFrame:

@@ -188,7 +188,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, refused, mixture, co
 
 def test_a_checkpoint_that_is_not_of_a_training_run_is_refused(tmp_path, refused):
     model = fresh()
-    optimizer = make_optimizer(model, SHORT)
+    optimizer = make_optimizer(model, SHORT.lr)
     next_token_loss(model, MIXTURE.draw(4, numpy_rng(0, "data"))).backward()
     optimizer.step()
     checkpoint.save(tmp_path / "c", model, optimizer)

@@ -140,3 +140,140 @@ def test_bad_max_new_is_refused(lively_model, refused, max_new):
     task = Parity(3)
     with refused("max_new = ", repr(max_new), "at least 1"):
         sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, max_new)
+
+
+def counts_of(answers: np.ndarray, table: dict) -> np.ndarray:
+    """How often each answer of the table was drawn, in its order; nothing else was."""
+    order = {answer: i for i, answer in enumerate(table)}
+    return np.bincount([order[answer] for answer in map(tuple, answers.tolist())], minlength=len(order))
+
+
+def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
+    """p-value; cells of fewer than 5 expected draws are taken together."""
+    rare = expected < 5
+    cells = [np.append(x[~rare], x[rare].sum()) for x in (observed, expected)]
+    return chisquare(*(cell[cells[1] > 0] for cell in cells)).pvalue
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_draws_of_a_group_follow_the_exact_distribution(lively_model, temperature):
+    """Chi-square over all answers to each of two prompts, all answers to a prompt drawn together."""
+    task, n, max_new = Parity(2), 8000, 3
+    model = lively_model(task, width=8, scale=0.1)
+    prompts = np.array([[0, 1, 3], [1, 1, 3]])
+    answers = sample(model, prompts, task.eos, max_new, temperature, torch_rng(0, "sampling"), group=n)
+    assert answers.shape == (2 * n, max_new)
+    for prompt, drawn in zip(prompts.tolist(), np.split(answers, 2), strict=True):
+        table = answer_probabilities(model, prompt, task, max_new, temperature)
+        assert chi_square(counts_of(drawn, table), n * np.array(list(table.values()))) > 1e-4
+
+
+def test_answers_of_a_group_are_independent(lively_model):
+    """The first and the second answer to a prompt: all pairs, chi-square against the product."""
+    task, n, max_new = Parity(2), 12000, 2
+    model = lively_model(task, width=8, scale=0.1)
+    prompt = np.array([[0, 1, 3]])
+    table = answer_probabilities(model, prompt[0].tolist(), task, max_new, 1.0)
+    answers = sample(model, prompt.repeat(n, axis=0), task.eos, max_new, 1.0, torch_rng(0, "sampling"), group=2)
+    order = {answer: i for i, answer in enumerate(table)}
+    index = np.array([order[answer] for answer in map(tuple, answers.tolist())]).reshape(n, 2)
+    observed = np.bincount(index @ [len(table), 1], minlength=len(table) ** 2)
+    p = np.array(list(table.values()))
+    expected = n * np.outer(p, p).ravel()
+    assert (expected >= 5).sum() > 50
+    assert chi_square(observed, expected) > 1e-4
+
+
+@torch.no_grad()
+def test_a_group_is_drawn_token_by_token_as_from_whole_texts(lively_model):
+    """The same generator, nothing shared and nothing cached: the same answers, those of a prompt side by side."""
+    task = Parity(4, 3)
+    model, prompts = lively_model(task, scale=0.1), task.prompts(20, numpy_rng(0, "evaluation"))
+    answers = sample(model, prompts, task.eos, 5, 1.0, torch_rng(0, "sampling"), group=3)
+    generator = torch_rng(0, "sampling")
+    texts, slow = prompts.repeat(3, axis=0), np.full((60, 5), PAD)
+    alive = np.arange(60)
+    for t in range(5):
+        so_far = np.concatenate((texts[alive], slow[alive, :t]), axis=1)
+        probabilities = model(torch.as_tensor(so_far))[:, -1].softmax(dim=-1)
+        slow[alive, t] = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        alive = alive[slow[alive, t] != task.eos]
+    assert answers.tolist() == slow.tolist()
+    assert 0 < len(alive) < 60
+    alone = sample(model, prompts.repeat(3, axis=0), task.eos, 5, 1.0, torch_rng(0, "sampling"))
+    assert alone.tolist() == slow.tolist()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_greedy_group_is_copies_of_the_slow_answer(lively_model, style):
+    task = Parity(5, 3)
+    model, prompts = lively_model(task, style, seed=5), task.prompts(20, numpy_rng(0, "evaluation"))
+    answers = sample(model, prompts, task.eos, 6, temperature=0, group=3).reshape(20, 3, -1)
+    slow = np.array([slow_greedy(model, prompt, task.eos, 6) for prompt in prompts.tolist()])
+    for copy in range(3):
+        assert answers[:, copy].tolist() == slow[:, : answers.shape[2]].tolist()
+
+
+def test_each_distinct_text_is_read_once(stand_in):
+    """Four equal answers to each prompt cost no more than one."""
+    task = Parity(4)
+    one, four = stand_in(scripted(task)), stand_in(scripted(task))
+    prompts = np.array([(*x, task.separator) for x in product((0, 1), repeat=4)])
+    alone = sample(one, prompts, task.eos, 5, 1.0, torch_rng(0, "sampling"))
+    together = sample(four, prompts, task.eos, 5, 1.0, torch_rng(0, "sampling"), group=4)
+    assert together.tolist() == alone.repeat(4, axis=0).tolist()
+    assert [tokens.tolist() for tokens in four.fed] == [tokens.tolist() for tokens in one.fed]
+
+
+def test_no_prompts_have_no_groups(lively_model):
+    task = Parity(3)
+    assert sample(lively_model(task), np.empty((0, 4), int), task.eos, 4, group=5).shape == (0, 4)
+
+
+@pytest.mark.parametrize("min_length", [0, 1, 3, 6])
+def test_no_answer_ends_before_its_least_length(lively_model, min_length):
+    """And at temperature 0 it is the likeliest token but EOS that is written until then."""
+    task = Parity(5)
+    model, prompts = lively_model(task, seed=5), task.prompts(40, numpy_rng(0, "evaluation"))
+    for temperature in (0, 1.0, 3.0):
+        answers = sample(model, prompts, task.eos, 6, temperature, torch_rng(0, "sampling"), 2, min_length)
+        assert (lengths(answers, task.eos) >= min_length).all()
+        assert not (answers[:, :min_length] == task.eos).any()
+    answers = sample(model, prompts, task.eos, 6, 0, min_length=min_length)
+    for prompt, answer in zip(prompts.tolist(), answers.tolist(), strict=True):
+        slow: list[int] = []
+        while len(slow) < 6 and task.eos not in slow:
+            with torch.no_grad():
+                logits = model(torch.tensor([[*prompt, *slow]]))[0, -1].tolist()
+            allowed = [t for t in range(task.vocab_size) if t != task.eos or len(slow) >= min_length]
+            slow.append(max(allowed, key=lambda t: logits[t]))
+        assert [token for token in answer if token != PAD] == slow
+
+
+def test_forbidding_the_end_leaves_the_rest_in_proportion(lively_model):
+    """Chi-square: the exact distribution given that the first token is not EOS."""
+    task, n = Parity(2), 8000
+    model, prompt = lively_model(task, width=8, scale=0.1), np.array([[0, 1, 3]])
+    table = answer_probabilities(model, prompt[0].tolist(), task, 2, 1.0)
+    table = {answer: p for answer, p in table.items() if answer[0] != task.eos}
+    expected = n * np.array(list(table.values())) / sum(table.values())
+    answers = sample(model, prompt, task.eos, 2, 1.0, torch_rng(0, "sampling"), n, min_length=1)
+    assert chi_square(counts_of(answers, table), expected) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("group", 0, "at least 1"),
+        ("group", -2, "at least 1"),
+        ("group", 1.5, "whole number"),
+        ("group", "4", "whole number"),
+        ("min_length", -1, "at least 0"),
+        ("min_length", 0.5, "whole number"),
+        ("min_length", None, "whole number"),
+    ],
+)
+def test_bad_groups_and_least_lengths_are_refused(lively_model, refused, name, value, allowed):
+    task = Parity(3)
+    with refused(f"{name} = {value!r}", allowed):
+        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, 4, **{name: value})

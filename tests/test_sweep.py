@@ -11,6 +11,7 @@ from ntprl import sweep as sweeping
 from ntprl.experiments import PretrainingRun
 from ntprl.recordings import Recording, grid
 from ntprl.records import collect, config_hash
+from ntprl.recovery import RecoveryRun
 from ntprl.sweep import local_executor, record, run_one, sweep
 
 BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
@@ -174,3 +175,78 @@ def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, 
     [(configs, folder, executor, asked, _)] = calls
     assert (list(configs), folder, asked) == ([*CONFIGS[::2], *CONFIGS[1::2]], tmp_path, device)
     assert (executor is None) == (device == "cuda")
+
+
+SHARED = dict(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+RECOVERIES = grid(
+    RecoveryRun(**SHARED, rounds=2, rollouts=8, group=2, n_eval_rl=8), algorithm=("star", "grpo"), seed=range(2)
+)
+STARTS = [config_hash(config.start) for config in RECOVERIES[:2]]
+
+
+@pytest.fixture
+def trained_steps(monkeypatch):
+    """Grows by one with every step of pre-training."""
+    from ntprl import pretrain as pretraining
+
+    steps, loss = [], pretraining.next_token_loss
+    monkeypatch.setattr(pretraining, "next_token_loss", lambda *arguments: steps.append(1) or loss(*arguments))
+    return steps
+
+
+def rows_of(path) -> str:
+    """Text that differs if a single bit does, but for the time it took."""
+    rows = json.loads(path.read_text())["rows"]
+    return json.dumps([{key: value for key, value in row.items() if key != "seconds"} for row in rows])
+
+
+@pytest.mark.parametrize("executor", [None, Inline()], ids=["in turn", "executor"])
+def test_a_start_that_runs_share_is_trained_once(tmp_path, trained_steps, executor):
+    """Four runs of two seeds: two starts, each of four steps; results as of a run alone."""
+    paths = sweep(RECOVERIES, tmp_path / "sweep", executor, report=silent)
+    assert len(trained_steps) == 2 * 4
+    assert [path.stem for path in paths] == [config_hash(config) for config in RECOVERIES]
+    left = {path.name for path in (tmp_path / "sweep").iterdir()} - {path.name for path in paths}
+    assert left == {f"start-{name}.safetensors" for name in STARTS}
+    for path in paths:
+        rows = json.loads(path.read_text())["rows"]
+        assert [(row["phase"], row["step"]) for row in rows] == [("pretraining", s) for s in (0, 2, 4)] + [
+            ("rl", r) for r in (0, 1, 2)
+        ]
+    name = run_one(RECOVERIES[3], tmp_path / "alone")
+    assert rows_of(tmp_path / "alone" / f"{name}.json") == rows_of(paths[3])
+
+
+def test_starts_are_submitted_first_and_each_once(tmp_path):
+    executor = Inline()
+    sweep(RECOVERIES, tmp_path, executor, report=silent)
+    asked = [config for config, _, _ in executor.submitted]
+    assert asked == [RECOVERIES[0].start, RECOVERIES[1].start, *RECOVERIES]
+    again = Inline()
+    sweep(RECOVERIES, tmp_path, again, report=silent)
+    assert again.submitted == []
+
+
+def test_only_the_starts_of_what_is_left_to_do_are_asked_for(tmp_path, trained_steps):
+    sweep(RECOVERIES[:1], tmp_path, report=silent)
+    executor = Inline()
+    sweep(RECOVERIES[::2], tmp_path, executor, report=silent)  # one seed, one run of it is done
+    assert [config for config, _, _ in executor.submitted] == [RECOVERIES[2].start, RECOVERIES[2]]
+    assert len(trained_steps) == 4
+
+
+def test_a_start_that_fails_costs_only_the_runs_that_need_it(tmp_path, refused, monkeypatch):
+    train = PretrainingRun.train
+
+    def fail(self, *arguments):
+        if self.seed == 1:
+            raise MemoryError("too large")
+        return train(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainingRun, "train", fail)
+        with refused("2 of 4 runs failed", "MemoryError: too large", *map(config_hash, RECOVERIES[1::2])):
+            sweep(RECOVERIES, tmp_path, Inline(), report=silent)
+    done = {path.stem for path in tmp_path.glob("*.json")}
+    assert done == set(map(config_hash, RECOVERIES[::2]))
+    assert len(sweep(RECOVERIES, tmp_path, Inline(), report=silent)) == 4

@@ -5,7 +5,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from ntprl.parity import Parity
-from ntprl.transformer import STYLES, Transformer, TransformerConfig
+from ntprl.transformer import STYLES, Prefix, Transformer, TransformerConfig
 
 TASK = Parity(7, 5)  # 7 tokens to read and write, sequences of up to 15
 both_styles = pytest.mark.parametrize("style", STYLES)
@@ -156,6 +156,48 @@ def test_cache_keeps_the_rows_it_is_told_to(lively_model, style):
 
 
 @both_styles
+@pytest.mark.parametrize("chunks", [[1] * 15, [9, 6], [3, 5, 2, 5], [15]])
+@torch.no_grad()
+def test_logits_with_a_prefix_equal_those_without(lively_model, style, chunks):
+    model, tokens, prefix = lively_model(TASK, style), random_tokens(3, 15), Prefix()
+    pieces = [model(piece, cache=prefix) for piece in tokens.split(chunks, dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(tokens), atol=1e-5, rtol=1e-5)
+    assert prefix.length == 15
+
+
+@both_styles
+def test_a_prefix_is_shared_with_its_gradients(lively_model, style):
+    """Three prompts, seven continuations, some of the same prompt, one prompt unused: as if each were read whole."""
+    model = lively_model(TASK, style).double()
+    prompts, rest, rows = random_tokens(3, 8), random_tokens(7, 5, seed=1), torch.tensor([2, 0, 2, 2, 0, 0, 2])
+    weight = torch.randn(7, 6, TASK.vocab_size, dtype=torch.double, generator=torch.Generator().manual_seed(2))
+    prefix = Prefix()
+    first = model(prompts, n_out=1, cache=prefix)
+    shared = torch.cat((first[rows], model(rest, cache=prefix.expand(rows))), dim=1)
+    whole = model(torch.cat((prompts[rows], rest), dim=1), n_out=6)
+    torch.testing.assert_close(shared, whole, atol=1e-10, rtol=1e-10)
+    ours, theirs = (torch.autograd.grad((x * weight).sum(), list(model.parameters())) for x in (shared, whole))
+    torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-9)
+
+
+@both_styles
+@torch.no_grad()
+def test_going_on_from_a_prefix_leaves_it_as_it_was(lively_model, style):
+    model, prompts, prefix = lively_model(TASK, style), random_tokens(3, 8), Prefix()
+    model(prompts, cache=prefix)
+    before = [(k.clone(), v.clone()) for k, v in prefix.layers]
+    for seed, rows in ((1, [0, 1, 2]), (2, [2, 2]), (3, [1])):  # in turn, each longer than one token
+        rest, rows = random_tokens(len(rows), 4, seed), torch.tensor(rows)
+        expanded = prefix.expand(rows)
+        logits = model(rest, cache=expanded)
+        expected = model(torch.cat((prompts[rows], rest), dim=1), n_out=4)
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        assert (prefix.length, expanded.length) == (8, 12)
+        for (k, v), (old_k, old_v) in zip(prefix.layers, before, strict=True):
+            assert torch.equal(k, old_k) and torch.equal(v, old_v)
+
+
+@both_styles
 def test_weights_depend_on_the_generator_alone(style):
     config = TransformerConfig(5, 9, style, width=8, n_head=2)
 
@@ -190,6 +232,10 @@ def test_too_long_a_sequence_is_refused(lively_model, refused, style):
     model(random_tokens(1, 15), cache=cache)
     with refused("sequence length = 16", "15 positions"):
         model(random_tokens(1, 1), cache=cache)
+    prefix = Prefix()
+    model(random_tokens(1, 9), cache=prefix)
+    with refused("sequence length = 16", "15 positions"):
+        model(random_tokens(2, 7), cache=prefix.expand(torch.tensor([0, 0])))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,319 @@
+"""Pre-training and reinforcement learning as one run: its parts, its table, and starts that runs share."""
+
+import copy
+from dataclasses import FrozenInstanceError, fields
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ntprl.experiments import PROFILES, PretrainingRun
+from ntprl.measure import long_probability, measure
+from ntprl.posttrain import PosttrainConfig, posttrain
+from ntprl.records import config_hash
+from ntprl.recovery import RL_PROFILES, RecoveryRun, recovery
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.transformer import Transformer
+
+PRETRAINING = dict(d=3, n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=2)
+TINY = PRETRAINING | dict(rounds=4, rollouts=24, group=4, rl_lr=1e-2, n_eval_rl=12)
+
+
+def weights(model: Transformer) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Equal to the last bit, but for the time it took."""
+    return one.drop(columns="seconds").equals(other.drop(columns="seconds"))
+
+
+@pytest.fixture
+def no_pretraining(monkeypatch):
+    """From here on a step of pre-training fails."""
+
+    def forbid() -> None:
+        monkeypatch.setattr("ntprl.pretrain.next_token_loss", None)
+
+    return forbid
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("algorithm", "ppo"),
+        ("reward", "r_length"),
+        ("temperature", "hot"),
+        ("temperature", 0),
+        ("rounds", -1),
+        ("rollouts", 25),
+        ("group", 1),
+        ("epochs", 0),
+        ("minibatches", 4),
+        ("n_eval_rl", 0),
+        ("eval_every", 0),
+        ("eval_every", 1.5),
+        ("p_cot", 2),
+        ("seed", -1),
+        ("lr", "slow"),
+    ],
+)
+def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
+    with refused(f"{name} = {value!r}", "must be"):
+        RecoveryRun(**TINY | {name: value})
+
+
+def test_the_bad_rate_of_one_phase_is_not_blamed_on_the_other():
+    """Both phases have a learning rate."""
+    for name in ("lr", "rl_lr"):
+        with pytest.raises(ValueError) as caught:
+            RecoveryRun(**TINY | {name: "fast"})
+        assert str(caught.value).startswith(f"{name} = 'fast'")
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(FrozenInstanceError):
+        RecoveryRun().rounds = 3
+
+
+@pytest.mark.parametrize("change", [{"temperature": 2}, {"rounds": np.int64(4)}, {"rl_lr": np.float64(0.25)}])
+def test_equal_configurations_have_equal_hashes(change):
+    plain = {name: int(value) if name == "rounds" else float(value) for name, value in change.items()}
+    assert config_hash(RecoveryRun(**TINY | change)) == config_hash(RecoveryRun(**TINY | plain))
+
+
+def test_a_hash_names_every_field():
+    changes = dict(
+        algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1, epochs=2,
+        minibatches=2, n_eval_rl=9, eval_every=2,
+    )  # fmt: skip
+    own = {field.name for field in fields(RecoveryRun)} - {field.name for field in fields(PretrainingRun)}
+    assert set(changes) == own
+    hashes = {config_hash(RecoveryRun(**TINY | {name: value})) for name, value in changes.items()}
+    assert len(hashes | {config_hash(RecoveryRun(**TINY))}) == 1 + len(changes)
+
+
+def test_the_start_is_the_pretraining_run_of_the_same_fields():
+    run = RecoveryRun(**TINY | dict(seed=3, modulus=3, p_cot=0.4, style="mistral", lr=0.01, cooldown=0.25))
+    expected = PretrainingRun(
+        **PRETRAINING | dict(seed=3, modulus=3, p_cot=0.4, style="mistral", lr=0.01, cooldown=0.25)
+    )
+    assert run.start == expected
+    assert type(run.start) is PretrainingRun
+    assert config_hash(run.start) == config_hash(expected) != config_hash(run)
+    assert RecoveryRun(**TINY | dict(algorithm="star", rounds=9)).start == RecoveryRun(**TINY).start
+    assert RecoveryRun(**TINY | dict(seed=1)).start != RecoveryRun(**TINY).start
+
+
+def test_the_second_phase_is_configured_field_by_field():
+    run = RecoveryRun(
+        **PRETRAINING, algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1,
+        epochs=3, minibatches=4,
+    )  # fmt: skip
+    assert run.posttrain_config == PosttrainConfig(
+        algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, lr=0.1,
+        epochs=3, minibatches=4,
+    )  # fmt: skip
+
+
+def test_a_run_is_its_parts_with_its_seed_in_each_of_them():
+    run = RecoveryRun(**TINY, seed=3, style="mistral", algorithm="reinforce")
+    result = run.recover()
+    start, before_rl = run.start.train()
+    assert torch.equal(weights(result.before), weights(start))
+    by_hand = copy.deepcopy(start)
+    log = posttrain(by_hand, run.task, run.posttrain_config, 3)
+    assert torch.equal(weights(result.after), weights(by_hand))
+    assert not torch.equal(weights(result.after), weights(result.before))
+
+    table = result.table
+    first, second = (table[table["phase"] == phase] for phase in ("pretraining", "rl"))
+    assert len(first) + len(second) == len(table)
+    assert first[before_rl.columns].equals(before_rl)
+    assert second["step"].tolist() == [row["round"] for row in log] == [0, 1, 2, 3, 4]
+    for column in set(log[0]) - {"round", "seconds", "length_share"}:
+        assert second[column].tolist() == pytest.approx([row[column] for row in log], nan_ok=True, rel=1e-12)
+    assert result.length_share.tolist() == [row["length_share"] for row in log]
+
+
+def test_rounds_are_measured_with_fresh_prompts():
+    """The last row against the model that is left."""
+    run = RecoveryRun(**TINY, seed=2)
+    result = run.recover()
+    last = result.table.iloc[-1]
+    expected = measure(result.after, run.task, 12, 2, 4)
+    prompts = run.task.prompts(12, numpy_rng(2, "evaluation", 4))
+    by_draw = long_probability(result.after, run.task, prompts, torch_rng(2, "evaluation", 4))
+    expected["long_probability"] = by_draw.mean()
+    assert {name: last[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_table_has_both_phases_in_columns_that_they_share():
+    table = RecoveryRun(**TINY).recover().table
+    assert table["phase"].tolist() == ["pretraining"] * 3 + ["rl"] * 5
+    assert table["step"].tolist() == [0, 3, 6, 0, 1, 2, 3, 4]
+    for column in ("greedy_accuracy", "greedy_long", "sampled_accuracy", "chain_accuracy", "link_error", "n_eval"):
+        assert table[column].notna().all()
+    for column in ("mean_reward", "rollout_long", "entropy", "kl_from_start", "tokens", "seconds", "long_probability"):
+        assert table[column].isna().tolist() == [True] * 3 + [False] * 5
+    assert "length_share" not in table
+    assert "round" not in table
+
+
+def test_length_shares_are_of_every_round_and_length():
+    run = RecoveryRun(**TINY)
+    shares = run.recover().length_share
+    assert shares.shape == (run.rounds + 1, run.d + 2)
+    assert shares.sum(axis=1).tolist() == pytest.approx([1] * 5)
+
+
+@pytest.mark.parametrize(
+    ("eval_every", "rounds", "measured"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 3, [0, 3]), (2, 0, [0])]
+)
+def test_the_first_and_the_last_round_are_always_measured(eval_every, rounds, measured):
+    table = RecoveryRun(**TINY | dict(eval_every=eval_every, rounds=rounds)).run()
+    during = table[table["phase"] == "rl"]
+    assert during["step"].tolist() == list(range(rounds + 1))
+    for column in ("greedy_accuracy", "long_probability"):
+        assert during.loc[during[column].notna(), "step"].tolist() == measured
+    assert during["mean_reward"].notna().all()
+
+
+def test_measuring_less_often_changes_nothing_else():
+    often, rarely = (RecoveryRun(**TINY | dict(eval_every=n)).recover() for n in (1, 3))
+    assert torch.equal(weights(often.after), weights(rarely.after))
+    assert often.table["mean_reward"].equals(rarely.table["mean_reward"])
+
+
+def test_a_run_is_repeatable_and_depends_on_its_seed():
+    first, again, other = (RecoveryRun(**TINY, seed=seed).run() for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_a_trained_start_is_left_for_other_runs(tmp_path, no_pretraining):
+    """One of another algorithm reads it: not a step of pre-training is taken."""
+    first, second = RecoveryRun(**TINY), RecoveryRun(**TINY, algorithm="star")
+    alone = second.recover()
+    shared = first.recover(folder=tmp_path)
+    start = tmp_path / f"start-{config_hash(first.start)}.safetensors"
+    content = start.read_bytes()
+    no_pretraining()
+    reused = second.recover(folder=tmp_path)
+    assert start.read_bytes() == content
+    assert torch.equal(weights(reused.before), weights(shared.before))
+    assert torch.equal(weights(reused.before), weights(alone.before))
+    assert torch.equal(weights(reused.after), weights(alone.after))
+    assert not torch.equal(weights(reused.after), weights(shared.after))
+    assert same(reused.table, alone.table)
+    assert [path.name for path in tmp_path.glob("start-*")] == [start.name]
+
+
+@pytest.mark.parametrize("killed_at", [0, 3])
+def test_a_killed_run_goes_on_to_the_same_table(tmp_path, monkeypatch, no_pretraining, killed_at):
+    run = RecoveryRun(**TINY, epochs=2)
+    whole = run.recover()
+
+    def dying(self, done: int, model: Transformer) -> dict:
+        if done == killed_at:
+            raise KeyboardInterrupt
+        return measure_round(self, done, model)
+
+    measure_round = RecoveryRun.measure_round
+    with monkeypatch.context() as patch:
+        patch.setattr(RecoveryRun, "measure_round", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run.recover(folder=tmp_path)
+    no_pretraining()
+    resumed = run.recover(folder=tmp_path)
+    assert same(resumed.table, whole.table)
+    assert torch.equal(weights(resumed.before), weights(whole.before))
+    assert torch.equal(weights(resumed.after), weights(whole.after))
+    assert (resumed.length_share == whole.length_share).all()
+
+
+def test_run_keeps_its_files_beside_its_checkpoint(tmp_path):
+    run = RecoveryRun(**TINY)
+    name = config_hash(run)
+    table = run.run("cpu", tmp_path / f"{name}.safetensors")
+    assert same(table, run.run())
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {f"{name}.safetensors", f"start-{config_hash(run.start)}.safetensors"}
+
+
+def test_a_reward_of_the_user_replaces_the_named_one():
+    def zeros(prompts, answers):
+        return (answers == 0).mean(axis=1)
+
+    named, own = RecoveryRun(**TINY).recover(), RecoveryRun(**TINY).recover(reward=zeros)
+    assert torch.equal(weights(named.before), weights(own.before))
+    assert not torch.equal(weights(named.after), weights(own.after))
+
+
+def test_another_reward_does_not_go_on_from_this_ones_checkpoint(tmp_path, refused):
+    def zeros(prompts, answers):
+        return (answers == 0).mean(axis=1)
+
+    RecoveryRun(**TINY).recover(folder=tmp_path)
+    with refused("checkpoint", "another run", "zeros"):
+        RecoveryRun(**TINY).recover(folder=tmp_path, reward=zeros)
+
+
+def test_a_line_is_reported_for_each_measurement():
+    lines = []
+    RecoveryRun(**TINY | dict(eval_every=2, algorithm="reinforce")).recover(report=lines.append)
+    for start in ("step 0 of 6", "step 3 of 6", "step 6 of 6", "round 0 of 4", "round 2 of 4", "round 4 of 4"):
+        assert sum(line.startswith(start) for line in lines) == 1
+    assert not any(line.startswith("round 1 of") for line in lines)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", None])
+def test_unknown_devices_are_refused(refused, tmp_path, device):
+    for folder in (None, tmp_path):
+        with refused(f"device = {device!r}", "on this machine"):
+            RecoveryRun(**TINY).recover(device, folder)
+
+
+@pytest.mark.parametrize("profile", RL_PROFILES)
+def test_profiles_are_of_the_main_experiment(profile):
+    run = recovery(profile, seed=4)
+    assert (run.d, run.p_cot, run.modulus, run.seed) == (50, 0.25, 2, 4)
+    assert set(RL_PROFILES) == set(PROFILES)
+    assert run.start == PretrainingRun(**PROFILES[profile], seed=4)  # the model of chapter 02
+
+
+def test_the_smoke_profile_runs():
+    result = recovery("smoke", d=6).recover()
+    assert result.table["phase"].value_counts().to_dict() == {"pretraining": 5, "rl": 4}
+    assert result.table["greedy_accuracy"].between(0, 1).all()
+
+
+def test_unknown_profiles_and_parameters_are_refused(refused):
+    with refused("profile = 'huge'", "laptop, paper, smoke"):
+        recovery("huge")
+    with refused("roundz = 3", "unknown", "rounds", "p_cot"):
+        recovery("smoke", roundz=3)
+
+
+@pytest.mark.parametrize(
+    ("profile", "p_cot", "times"),
+    [
+        ("laptop", 0.25, 1),
+        ("laptop", 0.5, 1),
+        ("laptop", 0.125, 2),
+        ("laptop", 0.001, 20),
+        ("laptop", 0, 1),
+        ("paper", 0.05, 1),
+        ("smoke", 0.05, 1),
+    ],
+)
+def test_rare_long_demonstrations_get_more_steps_on_a_laptop(profile, p_cot, times):
+    assert recovery(profile, p_cot=p_cot).steps == times * recovery(profile).steps
+    assert recovery(profile, p_cot=p_cot, steps=7).steps == 7
+
+
+@pytest.mark.parametrize("steps", [-1, 2.5, "many"])
+def test_bad_numbers_of_steps_are_refused(refused, steps):
+    with refused(f"steps = {steps!r}", "must be"):
+        recovery("smoke", steps=steps)
