@@ -119,7 +119,7 @@ CLAIMS = (
         "Started too early, RL can lengthen the answers without making them right",
         "quote",
         RL,
-        ("rl_early_start",),
+        ("rl_early_start", "rl_drift"),
         rl.check_early,
         "if post-training starts too early, then it might not lead to a generalizing model despite the length increase",
     ),

@@ -39,7 +39,7 @@ CAPACITY = PretrainingRun(d=16, steps=300, lr=1e-3, n_points=2)
 CHAPTER_04 = "04_rl_recovery"
 START = RecoveryRun(eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
 SHORT_START = replace(START, d=25, steps=1000, n_points=2)
-RARE_START = RecoveryRun(d=16, batch=256, n_points=2, rounds=60, n_eval_rl=256)
+RARE_START = RecoveryRun(d=16, batch=256, n_points=2, rounds=40, n_eval_rl=256)
 THRESHOLD_P_COT = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
 RECORDINGS = {
@@ -152,6 +152,25 @@ RECORDINGS = {
             "12 minutes on two CPU cores",
         ),
         Recording(
+            "rl_drift",
+            "d = 50: STaR from a start without any chain: where does the share of long answers go?",
+            CHAPTER_04,
+            grid(
+                replace(
+                    START,
+                    algorithm="star",
+                    steps=100,
+                    cooldown=0.0,
+                    n_points=1,
+                    rounds=40,
+                    eval_every=10,
+                    n_eval_rl=256,
+                ),
+                seed=range(3, 15),
+            ),
+            "5 minutes on two CPU cores",
+        ),
+        Recording(
             "rl_recursion",
             "STaR with each round trained to calibration: does the share of long follow p -> 2p/(1 + p)?",
             CHAPTER_04,
@@ -192,10 +211,10 @@ RECORDINGS = {
             tuple(
                 replace(RARE_START, p_cot=p_cot, steps=steps, algorithm=algorithm, seed=seed)
                 for p_cot, steps in ((0.25, 600), (0.1, 600), (0.05, 1000), (0.02, 1500), (0.01, 2000))
-                for algorithm in ("star", "reinforce", "grpo")
+                for algorithm in ("star", "grpo")
                 for seed in range(3)
             ),
-            "15 minutes on two CPU cores",
+            "10 minutes on two CPU cores",
         ),
         Recording(
             "rl_rare_starts",
@@ -215,10 +234,17 @@ RECORDINGS = {
             CHAPTER_04,
             tuple(
                 replace(START, d=d, steps=steps, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4, seed=seed)
-                for d, steps in ((10, 600), (25, 600), (50, 600), (100, 600), (200, 800))
+                for d, steps in ((10, 600), (25, 600), (50, 600), (100, 600))
                 for seed in range(3)
             ),
-            "15 minutes on two CPU cores",
+            "6 minutes on two CPU cores",
+        ),
+        Recording(
+            "rl_size_200",
+            "d = 200, p_cot = .25: does it still recover, and at what cost?",
+            CHAPTER_04,
+            grid(replace(START, d=200, steps=800, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
+            "not yet measured; some 20 minutes on two CPU cores",
         ),
         Recording(
             "long_run_paper",

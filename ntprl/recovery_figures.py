@@ -109,11 +109,9 @@ def takeoff(rounds: pd.DataFrame) -> None:
     ax.legend(loc="upper left", fontsize="small")
 
 
-def early_start(table: pd.DataFrame, d: int) -> None:
-    """What RL makes of its start, against the length of pre-training. One dot a run, three panels."""
+def early_start(before: pd.DataFrame, last: pd.DataFrame) -> None:
+    """What RL makes of its start, against the length of pre-training. One dot a run; first and last rows of the runs."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.0), sharex=True)
-    last = table[(table["phase"] == "rl") & (table["step"] == table["step"].max())]
-    before = table[(table["phase"] == "rl") & (table["step"] == 0)]
     panels = (
         ("chain known\nbefore RL", before, "chain_accuracy", GREY),
         ("long answers\nafter RL", last, "greedy_long", PURPLE),
@@ -125,8 +123,7 @@ def early_start(table: pd.DataFrame, d: int) -> None:
             ax.scatter(part["steps"], part[column], color=color, s=26, alpha=0.7, lw=0, marker=marker)
             ax.plot(part.groupby("steps")[column].mean(), color=color, lw=1.2, ls="--" if name == "star" else "-")
         ax.set(xscale="log", xlabel="pre-training steps")
-        ticks = sorted(table["steps"].unique())
-        ax.set_xticks(ticks[::2], [f"{t:g}" for t in ticks[::2]])
+        ax.set_xticks([50, 100, 200, 600], ["50", "100", "200", "600"])
         ax.minorticks_off()
         rate_axis(ax, "")
         ax.set_title(label, fontsize="medium")
@@ -165,22 +162,26 @@ def recursion(rl: pd.DataFrame) -> None:
     ax.legend(loc="lower right", fontsize="small")
 
 
-def baselines(table: pd.DataFrame, p_cot: float) -> None:
+def baselines(table: pd.DataFrame) -> None:
     """Training baselines round by round, and decoding baselines by samples for one prompt."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), sharey=True, width_ratios=[1.3, 1])
-    part = table[table["p_cot"] == p_cot]
-    for name, color in (("rl", BLUE), ("reweighted", GREEN), ("long only", ORANGE), ("continue", GREY)):
-        band(left, part[part["method"] == name], "size", "accuracy", color, "RL" if name == "rl" else name)
+    for name, color, line in (
+        ("rl", BLUE, "-"),
+        ("long only", ORANGE, "-"),
+        ("reweighted", GREEN, "--"),
+        ("continue", GREY, "-"),
+    ):
+        band(left, table[table["method"] == name], "size", "accuracy", color, "RL" if name == "rl" else name, line)
     left.set(xlabel="training steps after the start", xlim=(0, None))
-    left.legend(fontsize="small", loc="center right")
+    left.legend(fontsize="small", loc="lower right")
     rate_axis(left, "accuracy")
     for name, color in (("best of", PURPLE), ("majority", RED)):
-        rows = part[part["method"] == name]
+        rows = table[table["method"] == name]
         right.plot(rows.groupby("size")["accuracy"].mean(), color=color, marker="o", ms=4, label=f"{name} N")
-    forced = part[part["method"] == "forced"]["accuracy"].mean()
+    forced = table[table["method"] == "forced"]["accuracy"].mean()
     right.axhline(forced, color="black", ls="--", lw=1, label="forced to go on")
     right.set(xscale="log", xlabel="N, samples for a prompt")
-    right.set_xticks(sorted(part.loc[part["method"] == "majority", "size"].unique()))
+    right.set_xticks(sorted(table.loc[table["method"] == "majority", "size"].unique()))
     right.get_xaxis().set_major_formatter("{x:g}")
     right.minorticks_off()
     right.legend(fontsize="small", loc="lower right")

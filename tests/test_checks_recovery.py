@@ -74,15 +74,25 @@ def test_temperatures_want_the_exception_too():
     assert checks.check_temperatures(grid(every)).verdict == NOT_REPRODUCED
 
 
-def early(hollow: bool = True, late: float = 1.0) -> pd.DataFrame:
-    rows = run("a", algorithm="grpo", steps=50, end=dict(greedy_accuracy=0.5 if hollow else 1.0))
+def early(late: float = 1.0) -> pd.DataFrame:
+    rows = run("a", algorithm="grpo", steps=50, end=dict(greedy_accuracy=0.5, greedy_long=0.0))
     return pd.DataFrame(rows + run("b", algorithm="grpo", steps=600, end=dict(greedy_accuracy=late)))
 
 
+def drift(hollow: int) -> pd.DataFrame:
+    """Ten runs without chains, of which `hollow` grow long and the others stay short; none gets right."""
+    rows = []
+    for i in range(10):
+        rows += run(f"r{i}", seed=i, end=dict(greedy_accuracy=0.5, greedy_long=float(i < hollow)))
+    return pd.DataFrame(rows)
+
+
 def test_an_early_start_must_lengthen_without_being_right():
-    assert checks.check_early(early()).verdict == REPRODUCED
-    assert checks.check_early(early(hollow=False)).verdict == NOT_REPRODUCED
-    assert checks.check_early(early(late=0.6)).verdict == PARTLY
+    assert checks.check_early(early(), drift(2)).verdict == REPRODUCED
+    assert checks.check_early(early(), drift(0)).verdict == NOT_REPRODUCED
+    assert checks.check_early(early(late=0.6), drift(2)).verdict == PARTLY
+    right = drift(0).assign(greedy_long=1.0, greedy_accuracy=1.0)
+    assert checks.check_early(early(), right).verdict == NOT_REPRODUCED
 
 
 def recursion(factor: float = 2.0) -> pd.DataFrame:
