@@ -110,7 +110,7 @@ def takeoff(rounds: pd.DataFrame) -> None:
 
 
 def early_start(before: pd.DataFrame, last: pd.DataFrame) -> None:
-    """What RL makes of its start, against the length of pre-training. One dot a run; first and last rows of the runs."""
+    """What RL makes of its start, against the length of pre-training. One dot a run, its first and its last row."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.0), sharex=True)
     panels = (
         ("chain known\nbefore RL", before, "chain_accuracy", GREY),
