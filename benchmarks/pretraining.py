@@ -18,67 +18,42 @@ the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step)
 
 import argparse
 import copy
-import json
-import os
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
 import torch
+from common import (
+    STATISTICS,
+    Clock,
+    as_gpt2,
+    facts_of,
+    make_trainer,
+    pad,
+    rates_and_ratios,
+    require_options,
+    rotate,
+    transformers,
+    write_files,
+)
 from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 
-from ntprl.errors import InputError, require, require_integer
+from ntprl.errors import InputError
 from ntprl.experiments import PretrainingRun, require_device
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, pretrain
-from ntprl.records import provenance, write_atomically
-from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.seeds import torch_rng
 from ntprl.transformer import Transformer
-
-try:
-    import accelerate
-    import transformers
-except ImportError as error:
-    sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
 
 RUN = PretrainingRun(d=50, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=128, seed=0)
 WARM_UP = 5  # steps of every run before its clock starts
 
 
-class Clock(transformers.TrainerCallback):
-    """Seconds from the end of step WARM_UP to the end of the last step, the device idle at both."""
-
-    def __init__(self, config: PretrainConfig, device: str):
-        self.marks, self.device, self.seconds = (WARM_UP, config.steps), device, 0.0
-
-    def tick(self, done: int, model=None, loss: torch.Tensor | None = None) -> dict:  # for pretrain
-        if done in self.marks:
-            if self.device != "cpu":
-                torch.cuda.synchronize()
-            self.seconds = time.perf_counter() - self.seconds  # a time first, then the difference to it
-        return {"loss": loss}
-
-    def on_step_end(self, args, state, control, **kwargs):  # for Trainer
-        self.tick(state.global_step)
-
-
-def pad(step: int) -> dict[str, torch.Tensor]:
-    """The demonstrations that `pretrain` draws at one step, padded right to the longest of them."""
-    parts = RUN.mixture.draw(RUN.batch, numpy_rng(RUN.seed, "data", step))
-    longest = max(p.shape[1] + a.shape[1] for p, a in parts if len(p))
-    blocks = {"input_ids": [], "attention_mask": [], "labels": []}
-    for prompts, answers in parts:  # two parts, each as a whole: nothing is collated row by row
-        rows = torch.cat((torch.from_numpy(prompts), torch.from_numpy(answers)), dim=1)
-        before, after = prompts.shape[1], longest - rows.shape[1]
-        blocks["input_ids"].append(F.pad(rows, (0, after), value=RUN.task.eos))
-        blocks["attention_mask"].append(F.pad(torch.ones_like(rows), (0, after)))
-        blocks["labels"].append(F.pad(rows[:, before:], (before, after), value=-100))
-    return {name: torch.cat(tensors) for name, tensors in blocks.items()}
+def new_clock(config: PretrainConfig, device: str) -> Clock:
+    return Clock(WARM_UP, config.steps, device)
 
 
 def train_ntprl(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
@@ -88,10 +63,10 @@ def train_ntprl(initial: Transformer, config: PretrainConfig, clock: Clock) -> f
 
 def train_padded(initial: Transformer, config: PretrainConfig, clock: Clock) -> float:
     model, losses = copy.deepcopy(initial), []
-    optimizer = make_optimizer(model, config)
+    optimizer = make_optimizer(model, config.lr)
     for step in range(config.steps):
         optimizer.param_groups[0]["lr"] = learning_rate(config, step)
-        batch = {name: tensor.to(clock.device) for name, tensor in pad(step).items()}
+        batch = {name: tensor.to(clock.device) for name, tensor in pad(RUN, step).items()}
         logits = model(batch["input_ids"][:, :-1])  # causal: no position before the padding sees it
         loss = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())  # leaves -100 out
         loss.backward()
@@ -103,44 +78,9 @@ def train_padded(initial: Transformer, config: PretrainConfig, clock: Clock) -> 
     return torch.stack(losses).mean().item()
 
 
-def as_gpt2(model: Transformer, gelu: str) -> transformers.GPT2LMHeadModel:
-    """The same function; one position more, as it reads the last token too."""
-    c, eos = model.config, RUN.task.eos
-    gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        vocab_size=c.vocab_size, n_positions=c.max_length + 1, n_embd=c.width, n_layer=c.n_layer,
-        n_head=c.n_head, bos_token_id=eos, eos_token_id=eos, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        attn_implementation="sdpa", activation_function=gelu, use_cache=False,
-    ))  # fmt: skip
-    names = "blocks:h norm_1:ln_1 norm_2:ln_2 norm.:ln_f. embed:wte position:wpe attention.qkv:attn.c_attn "
-    names += "attention.out:attn.c_proj feed_forward.up:mlp.c_fc feed_forward.down:mlp.c_proj"
-    weights = {}
-    for name, tensor in model.named_parameters():
-        for pair in names.split():
-            name = name.replace(*pair.split(":"))
-        weights[name] = tensor.T if ".c_" in name and tensor.dim() == 2 else tensor  # stored (in, out)
-    weights["wpe.weight"] = F.pad(weights["wpe.weight"], (0, 0, 0, 1))
-    gpt2.transformer.load_state_dict(weights)
-    return gpt2.to(model.embed.weight.device)
-
-
-class Batches(torch.utils.data.IterableDataset):
-    def __iter__(self):
-        return map(pad, range(sys.maxsize))
-
-
 def train_trainer(initial: Transformer, config: PretrainConfig, clock: Clock, gelu: str = "gelu_new") -> float:
-    model, on_cpu = as_gpt2(initial, gelu), clock.device == "cpu"
-    optimizer = make_optimizer(model, config)  # what optim="adamw_torch_fused" makes
-    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
-    args = transformers.TrainingArguments(
-        tempfile.gettempdir(), max_steps=config.steps, max_grad_norm=1.0, use_cpu=on_cpu,  # writes nothing
-        per_device_train_batch_size=1, remove_unused_columns=False,  # one item of Batches: RUN.batch rows
-        dataloader_num_workers=0, dataloader_pin_memory=not on_cpu, logging_nan_inf_filter=False,
-        report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no", eval_strategy="no",
-    )  # fmt: skip
-    trainer = transformers.Trainer(model, args, itemgetter(0), Batches(), optimizers=(optimizer, rates))
+    trainer = make_trainer(as_gpt2(initial, RUN.task.eos, gelu), RUN, config, clock.device)
     trainer.add_callback(clock)
-    trainer.remove_callback(transformers.PrinterCallback)
     return trainer.train().training_loss
 
 
@@ -155,7 +95,7 @@ TRAIN = {  # each returns its mean loss
 
 def require_equal_losses(initial: Transformer, steps: int, device: str) -> None:
     config = PretrainConfig(steps, RUN.batch)
-    losses = {name: train(initial, config, Clock(config, device)) for name, train in TRAIN.items()}
+    losses = {name: train(initial, config, new_clock(config, device)) for name, train in TRAIN.items()}
     line = f"mean loss of {steps} steps: " + ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items())
     if not max(losses.values()) - min(losses.values()) <= 1e-4:  # NaN stops here too
         raise InputError(f"losses differ by more than 1e-4, so nothing is timed; {line}")
@@ -163,13 +103,11 @@ def require_equal_losses(initial: Transformer, steps: int, device: str) -> None:
 
 
 def measure(initial: Transformer, config: PretrainConfig, repetitions: int, device: str) -> pd.DataFrame:
-    rows, names, n = [], list(TRAIN), (config.steps - WARM_UP) * RUN.batch
-    for repetition in range(repetitions + 1):  # round 0 warms up
-        for order, name in enumerate(names):
-            clock = Clock(config, device)
-            TRAIN[name](initial, config, clock)
-            rows.append((repetition, order, name, clock.seconds, n / clock.seconds))
-        names = names[1:] + names[:1]
+    rows, n = [], (config.steps - WARM_UP) * RUN.batch
+    for repetition, order, name in rotate(list(TRAIN), repetitions):
+        clock = new_clock(config, device)
+        TRAIN[name](initial, config, clock)
+        rows.append((repetition, order, name, clock.seconds, n / clock.seconds))
     columns = ["repetition", "order", "contestant", "seconds", "demonstrations_per_s"]
     return pd.DataFrame(rows[len(TRAIN) :], columns=columns)
 
@@ -194,7 +132,7 @@ def flops(name: str) -> float:
 def print_profile(initial: Transformer, config: PretrainConfig, device: str, rate: float) -> None:
     with torch.profiler.profile() as profiler:
         start = time.perf_counter()
-        train_ntprl(initial, config, Clock(config, device))
+        train_ntprl(initial, config, new_clock(config, device))
         wall = 1e6 * (time.perf_counter() - start)  # microseconds, as the profiler counts
     spent = "self_cpu_time_total" if device == "cpu" else "self_device_time_total"
     share = pd.Series({e.key: getattr(e, spent) / wall for e in profiler.key_averages() if "aten::" in e.key})
@@ -220,12 +158,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     parser.add_argument("--out", type=Path, help="FILE.csv for all measurements, provenance to FILE.json")
     o, started = parser.parse_args(), datetime.now(UTC)
-    require_integer("steps", o.steps, low=1)
-    require_integer("repetitions", o.repetitions, low=1)
-    require(1 <= o.threads <= os.cpu_count(), "threads", o.threads, f"from 1 to {os.cpu_count()} here")
+    require_options(o.threads, o.out, steps=o.steps, repetitions=o.repetitions)
     if require_device(o.device) != "cpu" and torch.cuda.device_count() > 1:
         raise InputError("Trainer would use every GPU it sees: set CUDA_VISIBLE_DEVICES to one of them")
-    require(o.out is None or o.out.suffix == ".csv", "out", str(o.out), "a file name ending in .csv")
     torch.set_num_threads(o.threads)
     transformers.logging.set_verbosity_error()
     initial = Transformer(RUN.transformer_config, torch_rng(RUN.seed, "init")).to(o.device)
@@ -233,20 +168,16 @@ def main() -> None:
     require_equal_losses(initial, WARM_UP, o.device)
     config = PretrainConfig(WARM_UP + o.steps, RUN.batch)
     runs = measure(initial, config, o.repetitions, o.device)
-    rate = runs.pivot(index="repetition", columns="contestant", values="demonstrations_per_s")[list(TRAIN)]
-    ratio, statistics = rate.rdiv(rate[OURS], axis=0), ["median", "min", "max"]
-    table = rate.agg(statistics).T.round().astype(int).join(ratio.agg(statistics).T.round(2).add_prefix("x "))
+    rate, ratio = rates_and_ratios(runs, "demonstrations_per_s", OURS, list(TRAIN))
+    table = rate.agg(STATISTICS).T.round().astype(int).join(ratio.agg(STATISTICS).T.round(2).add_prefix("x "))
     table["GFLOP/step"] = [round(flops(name) / 1e9, 2) for name in TRAIN]
-    facts = provenance(o.device, started, (datetime.now(UTC) - started).total_seconds())
-    facts |= {"transformers": transformers.__version__, "accelerate": accelerate.__version__}
+    facts = facts_of(started, o.device)
     print(f"\n{facts['device']}, {o.threads} threads, {o.repetitions} x {o.steps} steps; demonstrations/s,")
     print(f"x: {OURS} as a multiple of each, pair by pair\n{table.rename_axis(None).to_string()}")
     if o.profile:
         print_profile(initial, config, o.device, rate[OURS].median())
     if o.out is not None:
-        facts = {"command": " ".join(["python", "benchmarks/pretraining.py", *sys.argv[1:]])} | facts
-        write_atomically(o.out, runs.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-        write_atomically(o.out.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+        write_files(o.out, runs, facts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,272 @@
+"""What the two benchmarks share: the libraries' models and trainers, a clock, the order of runs, ratios, files."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from ntprl.errors import require, require_integer
+from ntprl.experiments import PretrainingRun
+from ntprl.parity import Parity
+from ntprl.posttrain import PosttrainConfig, Reward
+from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
+from ntprl.records import provenance, write_atomically
+from ntprl.seeds import numpy_rng
+from ntprl.task import PAD
+from ntprl.transformer import Transformer
+
+try:
+    import accelerate
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+except ImportError as error:
+    sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
+
+FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+FLASH_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+COUNTED = {  # operators that the counter does not know of its own
+    FLASH: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+    FLASH_BACKWARD: lambda g, q, k, v, *_, **__: sdpa_backward_flop_count(g, q, k, v),
+}
+# (repetition, operations counted so far) -> (seconds, how many of what is counted, operations)
+Contestant = Callable[[int, Callable[[], float]], tuple[float, int, float]]
+STATISTICS = ["median", "min", "max"]
+
+
+class Clock(transformers.TrainerCallback):
+    """Seconds and counted operations from the end of step `first` to the end of step `last`, the device idle at both.
+
+    `operations` tells how many have been counted so far. Trainer calls `on_step_end`; `tick` is a callback for
+    `pretrain` and for `posttrain`.
+    """
+
+    def __init__(self, first: int, last: int, device: str = "cpu", operations: Callable[[], float] = lambda: 0):
+        self.marks, self.device, self.now = (first, last), device, operations
+        self.seconds, self.operations = 0.0, 0.0
+
+    def tick(self, done: int, model=None, loss: torch.Tensor | None = None) -> dict:
+        if done in self.marks:
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            self.seconds = time.perf_counter() - self.seconds  # a time first, then the difference to it
+            self.operations = self.now() - self.operations
+        return {"loss": loss}
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.tick(state.global_step)
+
+
+def say(text: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+# --- the libraries' side ---
+
+
+def as_gpt2(model: Transformer, eos: int, gelu: str = "gelu_pytorch_tanh") -> transformers.GPT2LMHeadModel:
+    """The same function; one position more, as it reads the last token too."""
+    c = model.config
+    gpt2 = transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=c.vocab_size, n_positions=c.max_length + 1, n_embd=c.width, n_layer=c.n_layer,
+        n_head=c.n_head, bos_token_id=eos, eos_token_id=eos, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        attn_implementation="sdpa", activation_function=gelu, use_cache=False,
+    ))  # fmt: skip
+    names = "blocks:h norm_1:ln_1 norm_2:ln_2 norm.:ln_f. embed:wte position:wpe attention.qkv:attn.c_attn "
+    names += "attention.out:attn.c_proj feed_forward.up:mlp.c_fc feed_forward.down:mlp.c_proj"
+    weights = {}
+    for name, tensor in model.named_parameters():
+        for pair in names.split():
+            name = name.replace(*pair.split(":"))
+        weights[name] = tensor.T if ".c_" in name and tensor.dim() == 2 else tensor  # stored (in, out)
+    weights["wpe.weight"] = F.pad(weights["wpe.weight"], (0, 0, 0, 1))
+    gpt2.transformer.load_state_dict(weights)
+    gpt2.generation_config.use_cache = True  # in generation only; TRL asks here too
+    return gpt2.to(model.embed.weight.device)
+
+
+def generate(
+    gpt2: transformers.GPT2LMHeadModel,
+    eos: int,
+    prompts: np.ndarray,
+    max_new: int,
+    group: int = 1,
+    sampled: bool = True,
+) -> np.ndarray:
+    """transformers' answers at temperature 1, or the likeliest, (n * group, T), with what follows EOS."""
+    ids, how = torch.as_tensor(prompts), {"do_sample": False}
+    if sampled:
+        how = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "num_return_sequences": group}
+    with torch.inference_mode():
+        texts = gpt2.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new, use_cache=True, eos_token_id=eos,
+            pad_token_id=eos, **how,
+        )  # fmt: skip
+    return texts[:, ids.shape[1] :].numpy()
+
+
+def cut(answers: np.ndarray, eos: int) -> np.ndarray:
+    """PAD after the first EOS."""
+    is_eos = answers == eos
+    return np.where(np.cumsum(is_eos, axis=1) - is_eos > 0, PAD, answers)
+
+
+def pad(run: PretrainingRun, step: int) -> dict[str, torch.Tensor]:
+    """The demonstrations that `pretrain` draws at one step, padded right to the longest of them."""
+    parts = run.mixture.draw(run.batch, numpy_rng(run.seed, "data", step))
+    longest = max(p.shape[1] + a.shape[1] for p, a in parts if len(p))
+    blocks = {"input_ids": [], "attention_mask": [], "labels": []}
+    for prompts, answers in parts:  # two parts, each as a whole: nothing is collated row by row
+        rows = torch.cat((torch.from_numpy(prompts), torch.from_numpy(answers)), dim=1)
+        before, after = prompts.shape[1], longest - rows.shape[1]
+        blocks["input_ids"].append(F.pad(rows, (0, after), value=run.task.eos))
+        blocks["attention_mask"].append(F.pad(torch.ones_like(rows), (0, after)))
+        blocks["labels"].append(F.pad(rows[:, before:], (before, after), value=-100))
+    return {name: torch.cat(tensors) for name, tensors in blocks.items()}
+
+
+class Batches(torch.utils.data.IterableDataset):
+    def __init__(self, run: PretrainingRun):
+        self.run = run
+
+    def __iter__(self):
+        return (pad(self.run, step) for step in range(sys.maxsize))
+
+
+def make_trainer(
+    gpt2: transformers.GPT2LMHeadModel, run: PretrainingRun, config: PretrainConfig, device: str = "cpu"
+) -> transformers.Trainer:
+    """Trainer on the demonstrations, rates and optimiser of `pretrain`; it writes and says nothing."""
+    optimizer = make_optimizer(gpt2, config.lr)  # what optim="adamw_torch_fused" makes
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
+    args = transformers.TrainingArguments(
+        tempfile.gettempdir(), max_steps=config.steps, max_grad_norm=1.0, use_cpu=device == "cpu",
+        per_device_train_batch_size=1, remove_unused_columns=False,  # one item of Batches: run.batch rows
+        dataloader_num_workers=0, dataloader_pin_memory=device != "cpu", logging_nan_inf_filter=False,
+        report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no", eval_strategy="no",
+    )  # fmt: skip
+    trainer = transformers.Trainer(gpt2, args, itemgetter(0), Batches(run), optimizers=(optimizer, rates))
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def make_grpo_trainer(
+    gpt2: transformers.GPT2LMHeadModel,
+    task: Parity,
+    config: PosttrainConfig,
+    reward: Reward,
+    seed: int,
+    splits: int = 1,
+    given: Callable | None = None,
+):
+    """TRL's trainer on the prompts of `posttrain`: config.rounds steps, each on config.rollouts new answers.
+
+    splits  forward passes in which a step is taken
+    given   TRL's rollout_func, instead of generation
+    """
+    import datasets
+    import trl
+
+    words = Tokenizer(models.WordLevel({"0": 0, "1": 1, ".": 2, "|": 3}, unk_token="|"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token=".", pad_token=".")
+    rngs = (numpy_rng(seed, "rollouts", i) for i in range(config.rounds))
+    texts = [task.text(prompt) for rng in rngs for prompt in task.prompts(config.prompts, rng)]
+
+    def judge(prompts, completion_ids, **_):
+        answers = np.full((len(completion_ids), task.long_length + 1), PAD)
+        for row, ids in zip(answers, completion_ids, strict=True):
+            row[: len(ids)] = ids
+        letters = np.frombuffer("".join(prompts).encode(), np.uint8).reshape(len(prompts), -1)[:, ::2]  # no spaces
+        return reward(letters - np.uint8(ord("0")), answers).astype(float).tolist()
+
+    args = trl.GRPOConfig(
+        output_dir=tempfile.gettempdir(), loss_type="dapo", beta=0.0, temperature=1.0, num_generations=config.group,
+        per_device_train_batch_size=config.rollouts // splits, gradient_accumulation_steps=splits,
+        steps_per_generation=splits, num_iterations=1, max_steps=config.rounds, seed=seed, shuffle_dataset=False,
+        max_completion_length=task.long_length + 1, learning_rate=config.lr, lr_scheduler_type="constant",
+        weight_decay=0.0, max_grad_norm=1.0, optim="adamw_torch_fused", use_cpu=True, bf16=False,
+        gradient_checkpointing=False, logging_nan_inf_filter=False, dataloader_num_workers=0,
+        dataloader_pin_memory=False, disable_tqdm=True, report_to="none", save_strategy="no",
+        logging_strategy="no", eval_strategy="no",
+    )  # fmt: skip
+    data = datasets.Dataset.from_dict({"prompt": texts})
+    trainer = trl.GRPOTrainer(gpt2, judge, args, data, processing_class=tokenizer, rollout_func=given)
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+# --- measuring ---
+
+
+def rotate(names: list[str], repetitions: int) -> Iterator[tuple[int, int, str]]:
+    """(repetition, order, name) of every measurement; the order rotates, and repetition 0 warms up."""
+    for repetition in range(repetitions + 1):
+        for order in range(len(names)):
+            yield repetition, order, names[(order + repetition) % len(names)]
+
+
+def once(work: Callable[[int], np.ndarray], count: Callable[[np.ndarray], int]) -> Contestant:
+    """One call of `work` is one measurement."""
+
+    def run(repetition, now):
+        clock = Clock(0, 1, operations=now)
+        clock.tick(0)
+        answers = work(repetition)
+        clock.tick(1)
+        return clock.seconds, count(answers), clock.operations
+
+    return run
+
+
+def measure(benchmark: str, state: str, contestants: dict, repetitions: int, unit: str) -> list[dict]:
+    """A row for each contestant and repetition; operations are counted in repetition 0."""
+    rows, operations, names = [], {}, list(contestants)
+    for repetition, order, name in rotate(names, repetitions):
+        if order == 0:
+            say(f"{benchmark}, {state}: repetition {repetition} of {repetitions}")
+        if repetition == 0:
+            with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
+                _, n, counted = contestants[name](0, counter.get_total_flops)
+            operations[name] = counted / n / 1e6
+            continue
+        seconds, n, _ = contestants[name](repetition, lambda: 0)
+        row = {"benchmark": benchmark, "state": state, "repetition": repetition, "order": order, "contestant": name}
+        rows.append(row | {"seconds": seconds, "unit": unit, "per_s": n / seconds, "mflop": operations[name]})
+    return sorted(rows, key=lambda row: names.index(row["contestant"]))
+
+
+def rates_and_ratios(runs: pd.DataFrame, column: str, ours: str, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(rate of each contestant, `ours` as a multiple of it within each repetition), one row a repetition."""
+    rate = runs.pivot(index="repetition", columns="contestant", values=column)[names]
+    return rate, rate.rdiv(rate[ours], axis=0)
+
+
+def require_options(threads: int, out: Path | None, **counts: int) -> None:
+    for name, value in counts.items():
+        require_integer(name, value, low=1)
+    require(1 <= threads <= os.cpu_count(), "threads", threads, f"from 1 to {os.cpu_count()} here")
+    require(out is None or out.suffix == ".csv", "out", str(out), "a file name ending in .csv")
+
+
+def facts_of(started: datetime, device: str = "cpu", **versions: str) -> dict:
+    """The command, and where, when and with what it ran."""
+    facts = {"command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])}
+    facts |= provenance(device, started, (datetime.now(UTC) - started).total_seconds())
+    return facts | {"transformers": transformers.__version__, "accelerate": accelerate.__version__} | versions
+
+
+def write_files(out: Path, runs: pd.DataFrame, facts: dict) -> None:
+    """All measurements to FILE.csv, their provenance to FILE.json."""
+    write_atomically(out, runs.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_atomically(out.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
