@@ -198,7 +198,7 @@ RECORDINGS = {
             "p_cot = 2^-d and 0: does RL fail when long demonstrations are exponentially rare?",
             CHAPTER_04,
             tuple(
-                replace(RecoveryRun(steps=2000, n_points=2, rounds=50, eval_every=5), d=d, p_cot=p_cot, seed=seed)
+                replace(RecoveryRun(steps=1000, n_points=2, rounds=50, eval_every=10), d=d, p_cot=p_cot, seed=seed)
                 for d, p_cot in [*((d, 2.0**-d) for d in (8, 12, 16, 20)), (20, 0.0), (20, 0.25)]
                 for seed in range(3)
             ),
