@@ -27,6 +27,7 @@ COLAB = {
     "matplotlib": "3.10.0",
     "seaborn": "0.13.2",
     "scipy": "1.16.0",
+    "numba": "0.61.0",  # at least: the first for Python 3.13
     "safetensors": "0.6.0",
     "tqdm": "4.67.0",
 }

@@ -1,0 +1,1 @@
+"""Machine checks of the statements on the proofs page."""

@@ -1,0 +1,241 @@
+"""The proofs page against its checks: every statement has one, each passes, and each fails on a wrong formula."""
+
+import re
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, e, log, log2, sqrt
+from pathlib import Path
+
+import pytest
+import sympy
+
+from ntprl.proofs import beyond, pretraining, star
+from ntprl.proofs import checks as proof_checks
+
+PAGE = (Path(__file__).resolve().parent.parent / "chapters" / "proofs" / "linear_chain.md").read_text()
+KINDS = "definition|lemma|theorem|corollary|proposition|remark"
+
+
+def statements(page):
+    """(kind, label or None) of every statement on a page, in order."""
+    found = re.findall(rf"(?ms)^```\{{prf:({KINDS})\}}[^\n]*\n(.*?)^```", page)
+    labels = [(kind, re.search(r"(?m)^:label: (\S+)$", body)) for kind, body in found]
+    return [(kind, label and label[1]) for kind, label in labels]
+
+
+def unproved(page):
+    """Labels of lemmas, theorems, corollaries and propositions that no proof follows."""
+    blocks = [*re.findall(rf"(?ms)^```\{{prf:({KINDS}|proof)\}}[^\n]*\n(.*?)^```", page), ("end", "")]
+    bare = {"definition", "remark", "proof", "end"}
+    return [
+        re.search(r":label: (\S+)", body)[1]
+        for (kind, body), (after, _) in pairwise(blocks)
+        if kind not in bare and after != "proof"
+    ]
+
+
+def test_every_statement_has_a_check_and_every_check_a_statement():
+    labels = [label for _, label in statements(PAGE)]
+    assert len(labels) > 30
+    assert labels == list(proof_checks.CHECKS), "the page and CHECKS list other statements, or in another order"
+    assert all(proof_checks.CHECKS.values())
+
+
+def test_every_statement_is_proved():
+    assert unproved(PAGE) == []
+
+
+def test_a_statement_without_label_or_proof_is_noticed():
+    page = "```{prf:lemma} One\n:label: lem-one\nx\n```\n\n```{prf:theorem}\nno label\n```\n"
+    assert statements(page) == [("lemma", "lem-one"), ("theorem", None)]
+    assert unproved("```{prf:lemma} One\n:label: lem-one\nx\n```\n") == ["lem-one"]
+
+
+def test_every_reference_has_a_target():
+    equations = re.findall(r"(?m)^\$\$ \(([\w-]+)\)$", PAGE)
+    labels = [label for _, label in statements(PAGE)]
+    assert len(set(equations)) == len(equations) and len(set(labels)) == len(labels)
+    assert set(re.findall(r"\{eq\}`([\w-]+)`", PAGE)) <= set(equations)
+    assert set(re.findall(r"\{prf:ref\}`([\w-]+)`", PAGE)) <= set(labels)
+    assert PAGE.count("\n$$\n") == len(equations), "a displayed formula has no number"
+
+
+@pytest.mark.parametrize("label", proof_checks.CHECKS)
+def test_statement(label):
+    proof_checks.check(label)
+
+
+# What a careless reader could write instead, and which check must notice it: label -> (check, changed formula).
+WRONG = {
+    "first token: a third agrees": ("def-mixture", pretraining.check_mixture, {"first": lambda p: p + (1 - p) / 3}),
+    "links see no prefix": ("def-chain", pretraining.check_heads, {"size": lambda head, d: 2 * d}),
+    "slope of the loss without minus": (
+        "def-training",
+        pretraining.check_loss,
+        {"slope": lambda z: -1 / (1 + sympy.exp(-z))},
+    ),
+    "slopes at most a half": ("def-training", pretraining.check_loss, {"steepest": 0.5}),
+    "calibrated accuracy (1 + 2p)/2": ("def-decoding", pretraining.check_calibrated, {"accuracy": lambda p: 0.5 + p}),
+    "a feature that leans": ("lem-reduction", pretraining.check_reduction, {"lean": 0.2}),
+    "two bits": ("lem-margins", pretraining.check_margins, {"sizes": (2,)}),
+    "long has mass p/2": ("lem-margins", pretraining.check_margins, {"go_on": lambda p: p / 2}),
+    "half of the ridge": (
+        "lem-blind",
+        pretraining.check_blind,
+        {
+            "equations": lambda p, lam: {
+                "first": pretraining.coin((1 + p) / 2, (1 - p) / 2, lam),
+                "alpha": pretraining.coin((1 - p) / 2, p, lam),
+                "beta": pretraining.coin((1 - p) / 2, 0, lam / 2),
+                "link": pretraining.coin(1, 0, lam),
+            }
+        },
+    ),
+    "stop logit ln((1 - p)/p)": ("lem-blind", pretraining.check_logits, {"stop": lambda p: log((1 - p) / p)}),
+    "first logit ln(p/(1 - p))": ("lem-blind", pretraining.check_logits, {"first": lambda p: log(p / (1 - p))}),
+    "bias 5 % too small": (
+        "lem-ridge",
+        pretraining.check_ridge,
+        {"bias": lambda q, r, mu: 0.95 * mu * abs(log(q / r)) / (q + r)},
+    ),
+    "bias rho": ("lem-ridge", pretraining.check_ridge, {"log_bound": lambda rho: rho}),
+    "bias sqrt(rho)/4": ("lem-ridge", pretraining.check_ridge, {"root_bound": lambda rho: sqrt(rho) / 4}),
+    "bias of the first head halved": (
+        "cor-calibration",
+        pretraining.check_calibration,
+        {"first": lambda p, lam: lam / 2 * log((1 + p) / (1 - p))},
+    ),
+    "bias of the stop divided by (1 + p)^2": (
+        "cor-calibration",
+        pretraining.check_calibration,
+        {"stop": lambda p, lam: lam * abs(log((1 - p) / (2 * p))) / (1 + p) ** 2},
+    ),
+    "links off by lambda": ("cor-calibration", pretraining.check_calibration, {"link": lambda lam: lam}),
+    "wrong first token: lambda/4": (
+        "cor-calibration",
+        pretraining.check_calibration,
+        {"wrong": lambda p, lam: lam / 4},
+    ),
+    "rate with lambda^2 too good": (
+        "lem-sgd",
+        pretraining.check_sgd,
+        {"bound": lambda m, lam, steps: 2 * m * lam * (1 + log(steps)) / steps},
+    ),
+    "iterates within sqrt(m)/(3 lambda)": (
+        "lem-sgd",
+        pretraining.check_sgd,
+        {"radius": lambda m, lam: sqrt(m) / (3 * lam)},
+    ),
+    "score gap with lambda^2 too good": (
+        "cor-head",
+        pretraining.check_head,
+        {"gap": lambda m, lam, steps, delta: 2 * m * lam * sqrt((1 + log(steps)) / (delta * steps))},
+    ),
+    "half the steps": ("lem-steps", pretraining.check_steps, {"steps": lambda bound: log(2 / bound) / bound}),
+    "ridge kappa/2": ("thm-pretraining", pretraining.check_pretraining_constants, {"ridge": lambda kappa: kappa / 2}),
+    "a tenth of the samples": (
+        "thm-pretraining",
+        pretraining.check_pretraining_constants,
+        {"inverse": lambda d, eps, delta: 57.6 * d**2 * (d + 1) ** 5 * log(2 * (d + 1) / eps) ** 2 / delta / eps**4},
+    ),
+    "threshold .34": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.34}),
+    "threshold .33": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.33}),
+    "short answers (1 - p)/3": ("thm-pretraining", pretraining.check_pretraining, {"short": lambda p: (1 - p) / 3}),
+    "long answers 2p/(1 + p)": (
+        "thm-pretraining",
+        pretraining.check_pretraining,
+        {"long": lambda p: 2 * p / (1 + p)},
+    ),
+    "ln 6": ("rem-three-quarters", pretraining.check_three_quarters, {"bound": 6.0}),
+    "kept share 2p/(1 + 2p)": ("lem-kept", star.check_kept, {"share": lambda p: 2 * p / (1 + 2 * p)}),
+    "kept share p": ("lem-kept", star.check_kept, {"share": lambda p: p}),
+    "map 2p/(1 + 2p)": ("lem-recursion", star.check_recursion, {"share": lambda p: 2 * p / (1 + 2 * p)}),
+    "solution 2^n p": ("lem-recursion", star.check_recursion, {"solution": lambda p, n: 2**n * p}),
+    "slope 2/(1 + p)": ("lem-recursion", star.check_recursion, {"slope": lambda p: 2 / (1 + p)}),
+    "rounds above log2((1 - p)/p)": (
+        "cor-rounds",
+        star.check_rounds,
+        {"flip": lambda p: star.above(log2((1 - p) / p))},
+    ),
+    "rounds to .99 without the 99": (
+        "cor-rounds",
+        star.check_rounds,
+        {"reach": lambda p, delta: star.above(log2((1 - p) / (p * 2)) + 1)},
+    ),
+    "n_0 without the half": ("cor-rounds", star.check_rounds, {"safe": lambda p: ceil(log2((1 - p) / p)) + 1}),
+    "curvature doubled": ("lem-nearby", star.check_nearby, {"factor": 1.1}),
+    "drift of the odds R/10": ("lem-near-kept", star.check_near_kept, {"drift": 0.1}),
+    "spread R/10": ("lem-near-kept", star.check_near_kept, {"ripple": 0.1}),
+    "first head k/4": ("lem-near-heads", star.check_near_heads, {"first": (0.25, 18)}),
+    "stop k/4": ("lem-near-heads", star.check_near_heads, {"stop": (4, 0.25)}),
+    "links do not move": ("lem-near-heads", star.check_near_heads, {"link": 0.0}),
+    "64 becomes 1": ("thm-star", star.check_star_constants, {"divisor": 1}),
+    "errors at most double": ("thm-star", star.check_star_constants, {"growth": 2}),
+    "STaR with 2p/(1 + 2p)": ("thm-star", star.check_star, {"share": lambda p: 2 * p / (1 + 2 * p)}),
+    "STaR stands still": ("thm-star", star.check_star, {"share": lambda p: p}),
+    "deviations halve": ("rem-growth", star.check_growth_in_practice, {"limit": 0.5}),
+    "rewards agree always": ("prop-outcome", star.check_outcome, {"bound": lambda never, kept: 0.0}),
+    "rewards differ by tau/1000": ("prop-outcome", star.check_outcome, {"bound": lambda never, kept: never / 1000}),
+    "p* = m": ("prop-threshold", beyond.check_threshold, {"threshold": lambda m: m}),
+    "p* = 0.34 for parity": (
+        "prop-threshold",
+        beyond.check_threshold,
+        {"threshold": lambda m: Fraction(34, 100) if m == Fraction(1, 2) else m / (1 + m)},
+    ),
+    "p* of marks 1/3": (
+        "prop-threshold",
+        beyond.check_threshold,
+        {"threshold": lambda m: Fraction(1, 3) if m == 1 else m / (1 + m)},
+    ),
+    "parity of one bit": ("prop-short", beyond.check_short_only, {"sizes": (1,)}),
+    "majority at chance": ("rem-majority", beyond.check_majority, {"edge": lambda d: 0}),
+    "none missing": ("rem-rare", beyond.check_rare, {"missing": lambda p, samples: 1 - p * samples / 2}),
+    "d rounds": ("rem-rare", beyond.check_rare, {"rounds": lambda d: d}),
+    "noise moves the two-way threshold": (
+        "prop-noise",
+        beyond.check_noise,
+        {"two_way": lambda eta: 1 / (3 - 2 * eta)},
+    ),
+    "noise leaves the three-way one": ("prop-noise", beyond.check_noise, {"three_way": lambda eta: Fraction(1, 3)}),
+    "d noisy links": ("prop-noise-star", beyond.check_noise_star, {"chain_factor": lambda eta, d: 2 * (1 - eta) ** d}),
+    "noise kills half": ("prop-noise-star", beyond.check_noise_star, {"outcome_factor": lambda eta, d: 1}),
+    "noise stays": ("prop-noise-star", beyond.check_noise_star, {"left": lambda eta, d: eta}),
+    "no skip": ("prop-skip", beyond.check_skip, {"stride": 1}),
+    "cut chains do not help": (
+        "prop-three",
+        beyond.check_three_lengths,
+        {"odds_needed": lambda mu: Fraction(1, 2)},
+    ),
+    "mu instead of mu/2": (
+        "prop-three",
+        beyond.check_three_lengths,
+        {"odds_needed": lambda mu: max(mu, (1 - 3 * mu) / 2)},
+    ),
+    "lowest threshold 1/8": ("prop-three", beyond.check_three_lengths, {"least": Fraction(1, 8)}),
+    "factor r_L/r_S": ("prop-weights", beyond.check_weights, {"factor": lambda long, short: long / short}),
+    "cost 1/d": ("prop-weights", beyond.check_weights, {"cost": lambda d: 1 / d}),
+    "discount 2^(-1/d)": ("prop-weights", beyond.check_weights, {"discount": lambda d: 2 ** (-1 / d)}),
+    "factor one rests": ("cor-no-rest", beyond.check_no_rest, {"factors": (1.0,)}),
+    "process weight (1 - eta)^2": ("prop-process", beyond.check_process, {"weight": lambda eta: (1 - eta) ** 2}),
+    "process reward cleans": ("prop-process", beyond.check_process, {"left": lambda eta, d: 0}),
+}
+
+
+@pytest.mark.parametrize(("label", "check", "change"), WRONG.values(), ids=WRONG)
+def test_wrong_formula_is_noticed(label, check, change):
+    assert check in proof_checks.CHECKS[label]
+    with pytest.raises(AssertionError) as caught:
+        check(**change)
+    message = str(caught.value)
+    assert message.startswith(f"{label}: ") and len(message.splitlines()) == 1, message
+
+
+def test_every_check_notices_something():
+    broken = {check for _, check, _ in WRONG.values()}
+    assert broken == {check for checks in proof_checks.CHECKS.values() for check in checks}
+
+
+def test_checks_can_be_called_by_label():
+    assert proof_checks.check("lem-kept") == {"lem-kept": None}
+    assert 0 < proof_checks.check("lem-sgd")["lem-sgd"] < 1
+    assert pretraining.omega(1 / e) == pytest.approx(1 / e)
