@@ -180,3 +180,21 @@ def slope(rounds: pd.DataFrame) -> tuple[float, float]:
     known = rounds.dropna(subset="takeoff")
     x = np.log2((1 - known["p_cot"]) / (2 * known["p_cot"]))
     return float(np.polyfit(x, known["takeoff"], 1)[0]), float(np.corrcoef(x, known["takeoff"])[0, 1])
+
+
+def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each d, means over seeds: what RL found, when it recovered, and what that cost."""
+    start, end = at_round(table, "start"), at_round(table, "end")
+    first = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
+    updates = table[(table["phase"] == "rl") & table["grad_norm"].notna()]
+    work = updates.groupby(["d", "run"])[["tokens", "seconds"]].sum().groupby("d").mean()
+    return pd.DataFrame(
+        {
+            "pre-training steps": table.groupby("d")["steps"].first(),
+            "chain known before RL": start.groupby("d")["chain_accuracy"].mean().round(3),
+            "first round at .95": table.groupby("run")["d"].first().to_frame().assign(n=first).groupby("d")["n"].mean(),
+            "accuracy at the end": end.groupby("d")["greedy_accuracy"].mean().round(3),
+            "tokens written": work["tokens"].round(-2),
+            "seconds of RL": work["seconds"].round(1),
+        }
+    )
