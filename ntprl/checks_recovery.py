@@ -160,10 +160,13 @@ def check_exponentially_rare(rare: pd.DataFrame) -> Verdict:
 
 def check_rare_lengthens(table: pd.DataFrame) -> Verdict:
     """Reproduced if RL makes sampled answers longer, by half at least, from nine starts of ten (all runs pooled)."""
-    start, end = (at_round(table, which).set_index("run")["mean_length"] for which in ("start", "end"))
-    longer = end > 1.5 * start
-    accuracy = at_round(table, "end").groupby("steps")["greedy_accuracy"].mean()
-    text = f"length grows by half or more in {int(longer.sum())} of {len(longer)} runs; greedy accuracy at the end "
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    longer = end["mean_length"] > 1.5 * start["mean_length"]
+    knows = start["chain_accuracy"] > 0.5
+    accuracy = end.groupby("steps")["greedy_accuracy"].mean()
+    text = f"length grows by half or more in {int(longer.sum())} of {len(longer)} runs: {int(longer[knows].sum())} of "
+    text += f"{int(knows.sum())} whose start knows most chains, {int(longer[~knows].sum())} of {int((~knows).sum())} "
+    text += "others; greedy accuracy at the end "
     text += ", ".join(f"{value:.2f} (start {steps})" for steps, value in accuracy.items())
     return Verdict(REPRODUCED if longer.mean() >= 0.9 else PARTLY if longer.mean() >= 0.5 else NOT_REPRODUCED, text)
 

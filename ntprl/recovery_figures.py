@@ -141,8 +141,8 @@ def first_long(start: pd.DataFrame, last: pd.DataFrame) -> None:
     right.scatter(last["d"], last["greedy_long"], color=PURPLE, s=26, alpha=0.75, lw=0, label="long", marker="^")
     rate_axis(right, "greedy answers after RL")
     right.axhline(0.5, color=GREY, ls=":")
-    right.set(xlabel="d")
-    right.legend(loc="center right", fontsize="small")
+    right.set(xlabel="d", xticks=d)
+    right.legend(loc="upper right", fontsize="small")
 
 
 def recursion(rl: pd.DataFrame) -> None:
