@@ -188,10 +188,9 @@ def describe(recording: Recording, data: Path | None = None) -> str:
         for key, length in (("started_utc", 10), ("device", 60), ("commit", 8))
     )
     seeds = len({config.seed for config in recording.configs})
-    hours = sum(fact["wall_s"] for fact in facts) / 3600
-    text = (
-        f"data/{recording.name}.csv, recorded {days}: {len(facts)} runs, {seeds} seeds, {hours:.1f} hours of {devices}"
-    )
+    minutes = sum(fact["wall_s"] for fact in facts) / 60
+    cost = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
+    text = f"data/{recording.name}.csv, recorded {days}: {len(facts)} runs, {seeds} seeds, {cost} of {devices}"
     return textwrap.fill(f"{text} with {facts[0]['threads']} thread a run, commit {commits}", TEXT_WIDTH)
 
 
