@@ -51,7 +51,7 @@ def test_recovery_takes_its_parameters(tmp_path):
             "algorithm = 'ppo' is not allowed: algorithm must be one of grpo, grpo_published, reinforce, star",
         ),
         ("reward=length", "reward = 'length' is not allowed: reward must be one of r_cot, r_e2e"),
-        ("temperature=0", "temperature = 0.0 is not allowed: temperature must be a number above 0"),
+        ("temperature=0", "temperature = 0 is not allowed: temperature must be a number above 0"),
         ("temperature=hot", "temperature = 'hot' is not allowed: temperature must be a number"),
         ("rounds=-1", "rounds = -1 is not allowed: rounds must be a whole number of at least 0"),
     ],

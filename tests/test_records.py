@@ -11,6 +11,7 @@ import pandera.pandas as pa
 import pytest
 
 from ntprl import records
+from ntprl.baselines import SAMPLES, BaselineRun
 from ntprl.experiments import LearningOrder, PretrainingRun
 from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
@@ -25,6 +26,7 @@ from ntprl.records import (
     run_facts,
     write_atomically,
 )
+from ntprl.recovery import RecoveryRun
 from ntprl.sweep import run_one
 
 BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
@@ -309,6 +311,61 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
 
 
 def check_table(recording: Recording, table: pd.DataFrame) -> None:
+    """The whole of a table against its recording: columns, ranges, runs and steps."""
+    if isinstance(recording.configs[0], BaselineRun):
+        check_baselines(recording, table)
+    elif isinstance(recording.configs[0], RecoveryRun):
+        is_rl = table["phase"] == "rl"
+        assert (is_rl | (table["phase"] == "pretraining")).all()
+        check_pretraining(recording, table[~is_rl].drop(columns=["phase", *ROUND_COLUMNS]).astype({"n_eval": int}))
+        check_rounds(recording, table[is_rl])
+    else:
+        check_pretraining(recording, table)
+
+
+ROUND_RATES = ("mean_reward", "rollout_long", "groups_without_signal")
+ROUND_RATES_OR_NONE = ("rewarded_long", "long_reward", "short_reward")
+ROUND_COLUMNS = (*ROUND_RATES, *ROUND_RATES_OR_NONE, "mean_length", "tokens", "entropy", "kl_from_start")
+ROUND_COLUMNS += ("long_probability", "grad_norm", "seconds")
+
+
+def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
+    positive = pa.Column(float, pa.Check.ge(-1e-4))
+    schema = {name: rate() for name in ROUND_RATES} | {name: rate(nullable=True) for name in ROUND_RATES_OR_NONE}
+    schema |= {"mean_length": positive, "entropy": positive, "kl_from_start": positive, "seconds": positive}
+    pa.DataFrameSchema(schema).validate(rl)
+    measured = rl[rl["greedy_accuracy"].notna()]
+    names = [name for name in columns(recording) if name.endswith(("_accuracy", "_long", "_error"))]
+    optional = [name for name in names if name.endswith(("long_accuracy", "short_accuracy"))]
+    schema = {name: rate(nullable=name in optional) for name in [*names, "long_probability"]}
+    pa.DataFrameSchema(schema).validate(measured)
+    by_run = dict(list(rl.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in recording.configs]
+    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+        rounds = list(range(config.rounds + 1))
+        assert rows["step"].tolist() == rounds
+        wanted = [step for step in rounds if step % config.eval_every == 0 or step == config.rounds]
+        assert rows["step"][rows["greedy_accuracy"].notna()].tolist() == wanted
+        assert (rows["n_eval"].dropna() == config.n_eval_rl).all()
+        assert rows["tokens"].between(config.rollouts, config.rollouts * (config.d + 1)).all()
+        assert rows["grad_norm"].isna().tolist() == [step == config.rounds for step in rounds]
+
+
+def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
+    schema = {"run": pa.Column(str), "seed": pa.Column(int), "method": pa.Column(str), "size": pa.Column(int)}
+    schema |= {"accuracy": rate(), "long": rate(), "n_eval": pa.Column(int, pa.Check.ge(1))}
+    schema |= {"tokens": pa.Column(float, pa.Check.ge(1), nullable=True)}
+    pa.DataFrameSchema(schema, strict=True).validate(table)
+    by_run = dict(list(table.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in recording.configs]
+    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+        sizes = rows.groupby("method")["size"].apply(list).to_dict()
+        rounds = list(range(0, config.rounds + 1, config.eval_every))
+        assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
+        assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES), "forced": [1]}
+
+
+def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
     table = pa.DataFrameSchema(columns(recording), strict=True).validate(table)
     by_run = dict(list(table.groupby("run", sort=False)))
     assert list(by_run) == [config_hash(config) for config in recording.configs]
