@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sympy
 
-from ntprl.proofs import beyond, pretraining, star
+from ntprl.proofs import beyond, deviations, heads, pretraining, star
 from ntprl.proofs import checks as proof_checks
 
 PAGE = (Path(__file__).resolve().parent.parent / "chapters" / "proofs" / "linear_chain.md").read_text()
@@ -67,53 +67,53 @@ def test_statement(label):
 
 # What a careless reader could write instead, and which check must notice it: label -> (check, changed formula).
 WRONG = {
-    "first token: a third agrees": ("def-mixture", pretraining.check_mixture, {"first": lambda p: p + (1 - p) / 3}),
-    "links see no prefix": ("def-chain", pretraining.check_heads, {"size": lambda head, d: 2 * d}),
+    "first token: a third agrees": ("def-mixture", heads.check_mixture, {"first": lambda p: p + (1 - p) / 3}),
+    "links see no prefix": ("def-chain", heads.check_heads, {"size": lambda head, d: 2 * d}),
     "slope of the loss without minus": (
         "def-training",
-        pretraining.check_loss,
+        heads.check_loss,
         {"slope": lambda z: -1 / (1 + sympy.exp(-z))},
     ),
-    "slopes at most a half": ("def-training", pretraining.check_loss, {"steepest": 0.5}),
-    "calibrated accuracy (1 + 2p)/2": ("def-decoding", pretraining.check_calibrated, {"accuracy": lambda p: 0.5 + p}),
-    "a feature that leans": ("lem-reduction", pretraining.check_reduction, {"lean": 0.2}),
-    "two bits": ("lem-margins", pretraining.check_margins, {"sizes": (2,)}),
-    "long has mass p/2": ("lem-margins", pretraining.check_margins, {"go_on": lambda p: p / 2}),
+    "slopes at most a half": ("def-training", heads.check_loss, {"steepest": 0.5}),
+    "calibrated accuracy (1 + 2p)/2": ("def-decoding", heads.check_calibrated, {"accuracy": lambda p: 0.5 + p}),
+    "a feature that leans": ("lem-reduction", heads.check_reduction, {"lean": 0.2}),
+    "two bits": ("lem-margins", heads.check_margins, {"sizes": (2,)}),
+    "long has mass p/2": ("lem-margins", heads.check_margins, {"go_on": lambda p: p / 2}),
     "half of the ridge": (
         "lem-blind",
-        pretraining.check_blind,
+        heads.check_blind,
         {
             "equations": lambda p, lam: {
-                "first": pretraining.coin((1 + p) / 2, (1 - p) / 2, lam),
-                "alpha": pretraining.coin((1 - p) / 2, p, lam),
-                "beta": pretraining.coin((1 - p) / 2, 0, lam / 2),
-                "link": pretraining.coin(1, 0, lam),
+                "first": heads.coin((1 + p) / 2, (1 - p) / 2, lam),
+                "alpha": heads.coin((1 - p) / 2, p, lam),
+                "beta": heads.coin((1 - p) / 2, 0, lam / 2),
+                "link": heads.coin(1, 0, lam),
             }
         },
     ),
-    "stop logit ln((1 - p)/p)": ("lem-blind", pretraining.check_logits, {"stop": lambda p: log((1 - p) / p)}),
-    "first logit ln(p/(1 - p))": ("lem-blind", pretraining.check_logits, {"first": lambda p: log(p / (1 - p))}),
+    "stop logit ln((1 - p)/p)": ("lem-blind", heads.check_logits, {"stop": lambda p: log((1 - p) / p)}),
+    "first logit ln(p/(1 - p))": ("lem-blind", heads.check_logits, {"first": lambda p: log(p / (1 - p))}),
     "bias 5 % too small": (
         "lem-ridge",
-        pretraining.check_ridge,
+        heads.check_ridge,
         {"bias": lambda q, r, mu: 0.95 * mu * abs(log(q / r)) / (q + r)},
     ),
-    "bias rho": ("lem-ridge", pretraining.check_ridge, {"log_bound": lambda rho: rho}),
-    "bias sqrt(rho)/4": ("lem-ridge", pretraining.check_ridge, {"root_bound": lambda rho: sqrt(rho) / 4}),
+    "bias rho": ("lem-ridge", heads.check_ridge, {"log_bound": lambda rho: rho}),
+    "bias sqrt(rho)/4": ("lem-ridge", heads.check_ridge, {"root_bound": lambda rho: sqrt(rho) / 4}),
     "bias of the first head halved": (
         "cor-calibration",
-        pretraining.check_calibration,
+        heads.check_calibration,
         {"first": lambda p, lam: lam / 2 * log((1 + p) / (1 - p))},
     ),
     "bias of the stop divided by (1 + p)^2": (
         "cor-calibration",
-        pretraining.check_calibration,
+        heads.check_calibration,
         {"stop": lambda p, lam: lam * abs(log((1 - p) / (2 * p))) / (1 + p) ** 2},
     ),
-    "links off by lambda": ("cor-calibration", pretraining.check_calibration, {"link": lambda lam: lam}),
+    "links off by lambda": ("cor-calibration", heads.check_calibration, {"link": lambda lam: lam}),
     "wrong first token: lambda/4": (
         "cor-calibration",
-        pretraining.check_calibration,
+        heads.check_calibration,
         {"wrong": lambda p, lam: lam / 4},
     ),
     "rate with lambda^2 too good": (
@@ -163,12 +163,12 @@ WRONG = {
         {"reach": lambda p, delta: star.above(log2((1 - p) / (p * 2)) + 1)},
     ),
     "n_0 without the half": ("cor-rounds", star.check_rounds, {"safe": lambda p: ceil(log2((1 - p) / p)) + 1}),
-    "curvature doubled": ("lem-nearby", star.check_nearby, {"factor": 1.1}),
-    "drift of the odds R/10": ("lem-near-kept", star.check_near_kept, {"drift": 0.1}),
-    "spread R/10": ("lem-near-kept", star.check_near_kept, {"ripple": 0.1}),
-    "first head k/4": ("lem-near-heads", star.check_near_heads, {"first": (0.25, 18)}),
-    "stop k/4": ("lem-near-heads", star.check_near_heads, {"stop": (4, 0.25)}),
-    "links do not move": ("lem-near-heads", star.check_near_heads, {"link": 0.0}),
+    "curvature doubled": ("lem-nearby", deviations.check_nearby, {"factor": 1.1}),
+    "drift of the odds R/10": ("lem-near-kept", deviations.check_near_kept, {"drift": 0.1}),
+    "spread R/10": ("lem-near-kept", deviations.check_near_kept, {"ripple": 0.1}),
+    "first head k/4": ("lem-near-heads", deviations.check_near_heads, {"first": (0.25, 18)}),
+    "stop k/4": ("lem-near-heads", deviations.check_near_heads, {"stop": (4, 0.25)}),
+    "links do not move": ("lem-near-heads", deviations.check_near_heads, {"link": 0.0}),
     "64 becomes 1": ("thm-star", star.check_star_constants, {"divisor": 1}),
     "errors at most double": ("thm-star", star.check_star_constants, {"growth": 2}),
     "STaR with 2p/(1 + 2p)": ("thm-star", star.check_star, {"share": lambda p: 2 * p / (1 + 2 * p)}),
@@ -238,4 +238,4 @@ def test_every_check_notices_something():
 def test_checks_can_be_called_by_label():
     assert proof_checks.check("lem-kept") == {"lem-kept": None}
     assert 0 < proof_checks.check("lem-sgd")["lem-sgd"] < 1
-    assert pretraining.omega(1 / e) == pytest.approx(1 / e)
+    assert heads.omega(1 / e) == pytest.approx(1 / e)

@@ -13,9 +13,9 @@ import sympy
 
 from ntprl import theory
 from ntprl.proofs import exact_chain
+from ntprl.proofs.assertions import Formula, agree, hold
 from ntprl.proofs.exact_chain import chain, demonstrations, features, margin_law
-from ntprl.proofs.pretraining import Formula, agree, coin, hold, prompts
-from ntprl.proofs.star import odds
+from ntprl.proofs.heads import coin, odds, prompts
 
 TINY = Fraction(1, 10**6)
 Rows = list[tuple[tuple, Fraction]]  # (answer with EOS, weight), the prompt's visible part being fixed

@@ -9,18 +9,18 @@ how a wrong one is noticed. The checks are numerical or exact at small d: they g
 
 from collections.abc import Callable
 
-from ntprl.proofs import beyond, pretraining, star
+from ntprl.proofs import beyond, deviations, heads, pretraining, star
 
 CHECKS: dict[str, tuple[Callable, ...]] = {
-    "def-mixture": (pretraining.check_mixture,),
-    "def-chain": (pretraining.check_heads,),
-    "def-training": (pretraining.check_loss,),
-    "def-decoding": (pretraining.check_calibrated,),
-    "lem-reduction": (pretraining.check_reduction,),
-    "lem-margins": (pretraining.check_margins,),
-    "lem-blind": (pretraining.check_blind, pretraining.check_logits),
-    "lem-ridge": (pretraining.check_ridge,),
-    "cor-calibration": (pretraining.check_calibration,),
+    "def-mixture": (heads.check_mixture,),
+    "def-chain": (heads.check_heads,),
+    "def-training": (heads.check_loss,),
+    "def-decoding": (heads.check_calibrated,),
+    "lem-reduction": (heads.check_reduction,),
+    "lem-margins": (heads.check_margins,),
+    "lem-blind": (heads.check_blind, heads.check_logits),
+    "lem-ridge": (heads.check_ridge,),
+    "cor-calibration": (heads.check_calibration,),
     "lem-sgd": (pretraining.check_sgd,),
     "cor-head": (pretraining.check_head,),
     "lem-steps": (pretraining.check_steps,),
@@ -29,9 +29,9 @@ CHECKS: dict[str, tuple[Callable, ...]] = {
     "lem-kept": (star.check_kept,),
     "lem-recursion": (star.check_recursion,),
     "cor-rounds": (star.check_rounds,),
-    "lem-near-kept": (star.check_near_kept,),
-    "lem-nearby": (star.check_nearby,),
-    "lem-near-heads": (star.check_near_heads,),
+    "lem-near-kept": (deviations.check_near_kept,),
+    "lem-nearby": (deviations.check_nearby,),
+    "lem-near-heads": (deviations.check_near_heads,),
     "thm-star": (star.check_star_constants, star.check_star),
     "rem-growth": (star.check_growth_in_practice,),
     "prop-outcome": (star.check_outcome,),

@@ -1,30 +1,27 @@
-"""Checks of section 6 of chapters/proofs/linear_chain.md: rounds of STaR on the linear chain, Theorem 2.
-
-`Deviations` measures a chain against the calibrated one, as the page does: Delta for the first head, X for the
-stop, e for what should never happen. Everything is enumerated; the error of SGD is played by small random vectors.
-"""
+"""Checks of section 6 of chapters/proofs/linear_chain.md, second part: kept answers, the recursion, Theorem 2."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import ceil, exp, floor, log, log2, sqrt
 
 import numpy as np
 import sympy
-from scipy.special import expit
 
 from ntprl import theory
 from ntprl.proofs import exact_chain
-from ntprl.proofs.exact_chain import Law, LinearChain, arrays, chain, demonstrations, fit, margin_law
-from ntprl.proofs.pretraining import Formula, agree, coin, enough, hold, prompts
+from ntprl.proofs.assertions import Formula, agree, hold
+from ntprl.proofs.deviations import (
+    Deviations,
+    near_ideal,
+    shares_of,
+)
+from ntprl.proofs.exact_chain import LinearChain, chain, demonstrations, fit
+from ntprl.proofs.heads import odds, prompts
+from ntprl.proofs.pretraining import enough
 from ntprl.seeds import numpy_rng
 
 GROWTH = 20  # of the deviations in a round
-
-
-def odds(p: Formula) -> Formula:
-    return p / (1 - p)
 
 
 def check_kept(share: Formula = lambda p: 2 * p / (1 + p), sizes: Iterable[int] = (2, 3, 4)) -> None:
@@ -88,144 +85,6 @@ def check_rounds(
         hold("cor-rounds", later in (0, 1), f"n_0 - n* = {later} from {text}")
         grown = 2 ** safe(p_0) * odds(p_0)
         hold("cor-rounds", 0.7071 < grown < 1.4143, f"odds of {float(grown):.3f} after n_0 rounds from {text}")
-
-
-# --- how far a chain is from the calibrated one -------------------------------------------------
-
-
-def first_logit(q: float) -> float:
-    return log((1 + q) / (1 - q))
-
-
-def stop_logit(q: float) -> float:
-    return log((1 - q) / (2 * q))
-
-
-def root_mean_square(values: list[float]) -> float:
-    return sqrt(sum(v * v for v in values) / len(values))
-
-
-@dataclass(frozen=True)
-class Deviations:
-    first: float  # |Delta|
-    stop: float  # X
-    never: float  # e
-
-    @property
-    def size(self) -> float:
-        """|Delta| + X + 2 e: what all bounds of the next round are made of."""
-        return self.first + self.stop + 2 * self.never
-
-    @classmethod
-    def of(cls, model: LinearChain, q: float) -> "Deviations":
-        d = model.d
-        delta = model.weights["first"] - first_logit(q) * np.eye(d)[0]
-        stop = [model.score("stop", x, x[:1]) - stop_logit(q) for x in prompts(d)]
-        links = [
-            max(float(expit(-chain(x)[i] * model.score(i + 1, x, chain(x)[:i]))) for x in prompts(d))
-            for i in range(1, d)
-        ]
-        wrong = max(float(expit(-model.score("stop", x, (-x[0],)))) for x in prompts(d))
-        return cls(float(np.linalg.norm(delta)), root_mean_square(stop), max(sum(links), wrong))
-
-
-def shares_of(law: Law) -> tuple[float, list[float], list[float]]:
-    """The long share of a law and its densities kappa_L, kappa_S against D of that share."""
-    long = [weight for _, is_long, weight in law if is_long]
-    short = [weight for _, is_long, weight in law if not is_long]
-    densities = ([w * len(part) / sum(part) for w in part] for part in (long, short))
-    return sum(long) / (sum(long) + sum(short)), *densities
-
-
-def spread(law: Law) -> float:
-    """k: the larger root mean square of kappa - 1."""
-    _, long, short = shares_of(law)
-    return max(root_mean_square([v - 1 for v in part]) for part in (long, short))
-
-
-def near_ideal(d: int, q: float, size: float, seed: int, lam: float = 1e-5) -> LinearChain:
-    """Ridge minimisers on D(q), pushed by vectors of length `size`, the first one along x_1."""
-    rng = numpy_rng(seed, "init")
-
-    def push(head: exact_chain.Head, m: int) -> np.ndarray:
-        direction = rng.normal(size=m)
-        if head == "first" and seed == 0:
-            direction = np.eye(m)[0]
-        return size * direction / np.linalg.norm(direction)
-
-    return fit(demonstrations(d, q), lam, push)
-
-
-def near_cases() -> Iterable[tuple[LinearChain, float, Deviations]]:
-    for seed, q, size in product(range(3), (0.05, 0.3), (1e-4, 3e-3)):
-        model = near_ideal(4, q, size, seed)
-        yield model, q, Deviations.of(model, q)
-
-
-# --- lemmas of the proof ------------------------------------------------------------------------
-
-
-def check_nearby(factor: float = 0.5) -> float:
-    """lem-nearby: factor * Q(delta) + lambda |delta|^2 <= -<g, delta> at the minimiser under a nearby law."""
-    rng, lam, least = numpy_rng(4, "init"), 1e-4, float("inf")
-    for seed, head in product(range(4), ("first", "stop")):
-        law = demonstrations(4, 0.3)
-        margins, weights = arrays(margin_law(head, law))
-        old = exact_chain.minimiser(margins, weights, lam) + 0.01 * rng.normal(size=margins.shape[1])
-        density = 1 + 0.02 * rng.uniform(-1, 1, len(weights))
-        density /= density @ weights
-        delta = exact_chain.minimiser(margins, weights * density, lam) - old
-        hold("lem-nearby", np.abs(margins @ delta).max() <= 0.25 and density.min() >= 0.75, "the case is too wild")
-        curvature = weights @ (expit(margins @ old) * expit(-margins @ old) * (margins @ delta) ** 2)
-        given = -exact_chain.risk_gradient(old, margins, weights * density, lam) @ delta
-        needed = factor * curvature + lam * delta @ delta
-        hold("lem-nearby", needed <= given, f"{needed:.4g} > {given:.4g} for the {head} head, seed {seed}")
-        least = min(least, given / needed)
-    return float(least)
-
-
-def check_near_kept(drift: float = 2.5, ripple: float = 1.25) -> float:
-    """lem-near-kept: drift of the odds and spread of the densities of what a nearby chain gets rewarded for."""
-    worst = 0.0
-    for model, q, deviations in near_cases():
-        law = model.kept()
-        share, long, short = shares_of(law)
-        moved = abs(log(odds(share) / (2 * odds(q))))
-        text = f"the odds drift by {moved:.3g} > {drift} * {deviations.size:.3g}"
-        hold("lem-near-kept", moved <= drift * deviations.size, text)
-        k = spread(law)
-        hold("lem-near-kept", k <= ripple * deviations.size, f"spread {k:.3g} > {ripple} * {deviations.size:.3g}")
-        hold("lem-near-kept", min(long + short) >= 0.75, "a density below 3/4")
-        worst = max(worst, moved / (drift * deviations.size), k / (ripple * deviations.size))
-    return worst
-
-
-def check_near_heads(first: Formula = (10, 18), stop: Formula = (4, 16 / 3), link: float = sqrt(3)) -> float:
-    """lem-near-heads: the minimisers under a nearby law, against |Delta| <= 10k + 18 lambda and its companions."""
-    worst, lam = 0.0, 1e-5
-    for model, _, _ in near_cases():
-        law = model.kept()
-        q, k = shares_of(law)[0], spread(law)
-        if 2 * (first[0] * k + first[1] * lam) >= 1 / 4:  # the lemma asks for sqrt(d) times it to be below
-            continue
-        new = fit(law, lam)
-        p_0 = min(q, 1 / 3)
-        found = Deviations.of(new, q)
-        bounds = {
-            "first": (found.first, first[0] * k + first[1] * lam),
-            "stop": (found.stop, stop[0] * lam * log(1 / p_0) / p_0 + stop[1] * k),
-        }
-        a = coin(1, 0, lam)
-        for l in range(2, 5):  # noqa: E741
-            scores = [chain(x)[l - 1] * new.score(l, x, chain(x)[: l - 1]) for x in prompts(4)]
-            bounds[f"link {l}"] = (max(abs(s - a) for s in scores), link * a * k * sqrt(12))
-        for name, (value, bound) in bounds.items():
-            hold("lem-near-heads", value <= bound + 1e-9, f"{name}: {value:.3g} > {bound:.3g} with k = {k:.2g}")
-            worst = max(worst, value / bound)
-    return worst
-
-
-# --- Theorem 2 ----------------------------------------------------------------------------------
 
 
 def star_ridge(d: int, p_0: float, eps: float, divisor: float = 64) -> float:
