@@ -49,7 +49,7 @@ class BaselineRun(RecoveryRun):
         row = {"method": method, "size": size, "accuracy": accuracy, "long": long}
         return row | {"tokens": float(tokens), "n_eval": self.n_eval_rl}
 
-    def next_token_rows(self, start: Transformer, method: str, shares: Sequence[float], device: str) -> list[dict]:
+    def next_token_rows(self, start: Transformer, method: str, shares: Sequence[float]) -> list[dict]:
         """Next-token training from the start; round r uses a share of shares[r] long demonstrations."""
         model = copy.deepcopy(start)
         optimizer = make_optimizer(model, self.rl_lr)
@@ -81,18 +81,16 @@ class BaselineRun(RecoveryRun):
 
     def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
         recovery = self.recover(device, None if checkpoint_path is None else Path(checkpoint_path).parent)
-        rl = recovery.table[recovery.table["phase"] == "rl"].dropna(subset="greedy_accuracy")
+        rl = recovery.table[recovery.table["phase"] == "rl"]
         rows = [
             self.row("rl", row["step"], row["greedy_accuracy"], row["greedy_long"], np.nan)
-            for row in rl.to_dict("records")
+            for row in rl.dropna(subset="greedy_accuracy").to_dict("records")
         ]
-        shares = (
-            recovery.table.loc[recovery.table["phase"] == "rl", "rewarded_long"].fillna(self.p_cot).iloc[: self.rounds]
-        )
+        shares = rl["rewarded_long"].fillna(self.p_cot).iloc[: self.rounds]
         for method, p in (
             ("continue", [self.p_cot] * self.rounds),
             ("reweighted", list(shares)),
             ("long only", [1.0] * self.rounds),
         ):
-            rows += self.next_token_rows(recovery.before, method, p, device)
+            rows += self.next_token_rows(recovery.before, method, p)
         return pd.DataFrame(rows + self.decoding_rows(recovery.before))

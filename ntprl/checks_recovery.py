@@ -1,6 +1,7 @@
 """The checks of chapter 4: recorded tables -> a verdict.
 
-What counts as reproduced is written in each docstring and was fixed before the tables were read.
+What counts as reproduced is written in each docstring and was fixed before the tables were read; `check_early`
+says what was added to its own criterion later.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ def at_round(table: pd.DataFrame, which: str) -> pd.DataFrame:
 
 
 def first_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
-    """For each run, the first measured round from which on `column` is at least `level`; NaN if there is none."""
+    """For each run, the first measured round in which `column` is at least `level`; NaN if there is none."""
     return rl[rl[column] >= level].groupby("run")["step"].min().reindex(rl["run"].unique())
 
 
@@ -44,12 +45,11 @@ def check_recovers(live: pd.DataFrame) -> Verdict:
 def check_lengthens(live: pd.DataFrame) -> Verdict:
     """Reproduced if the median greedy length is 1 before RL and d = 50 after it in every run."""
     start, end = at_round(live, "start"), at_round(live, "end")
-    longest = end["greedy_median_length"].max()
     short = (start["greedy_median_length"] == 1).mean()
     long = (end["greedy_median_length"] == 50).mean()
     text = f"median greedy length 1 before RL in {short:.0%} of {len(start)} runs, 50 after it in {long:.0%}; "
     text += f"mean length of samples {start['mean_length'].mean():.1f} before, {end['mean_length'].mean():.1f} after"
-    return Verdict(REPRODUCED if short == long == 1 and longest == 50 else NOT_REPRODUCED, text)
+    return Verdict(REPRODUCED if short == long == 1 else NOT_REPRODUCED, text)
 
 
 def cells(table: pd.DataFrame) -> pd.Series:
@@ -90,24 +90,26 @@ def is_hollow(end: pd.DataFrame) -> pd.Series:
 
 
 def check_early(early: pd.DataFrame, drift: pd.DataFrame) -> Verdict:
-    """Reproduced if STaR from a start without chains ends with most greedy answers long and accuracy within .1 of
-    one half in at least one run of ten of the second table, while from the last start of the first table every
-    algorithm ends above .95 (means over seeds).
+    """Reproduced if from some start of the first table RL ends with most greedy answers long and accuracy within .1
+    of one half (means over seeds), while from its last start every algorithm ends above .95.
 
-    A first criterion, the same for means over seeds of the first table, was not met: there most early runs fell
-    silent and few grew long. This one was fixed after that and before the second table, on new seeds, was made.
+    Only this was fixed beforehand, and its first half was not met: most early runs fell back to short answers.
+    The second table asks whether single runs do it: STaR on new seeds, at least one run in ten. That criterion was
+    fixed before the second table was made, but after the first was read, so it earns "partly" at most.
     """
     end = at_round(early, "end")
     late = end[end["steps"] == end["steps"].max()].groupby("algorithm")["greedy_accuracy"].mean()
     too_early = end[end["steps"] <= 150]
     new = at_round(drift, "end")
-    text = f"STaR from step 100: {int(is_hollow(new).sum())} of {len(new)} runs end long and at chance"
-    text += f", none right (best {new['greedy_accuracy'].max():.2f}); starts up to step 150, STaR and GRPO: "
-    text += f"{int(is_hollow(too_early).sum())} of {len(too_early)} long and at chance, "
-    text += f"best accuracy {too_early['greedy_accuracy'].max():.2f}; "
+    means = is_hollow(end.groupby(["algorithm", "steps"])[["greedy_long", "greedy_accuracy"]].mean())
+    text = f"means over seeds are long and at chance from {int(means.sum())} of {len(means)} starts; "
+    text += f"starts up to step 150, STaR and GRPO: {int(is_hollow(too_early).sum())} of {len(too_early)} single runs, "
+    text += f"best accuracy {too_early['greedy_accuracy'].max():.2f}; new seeds, STaR from step 100: "
+    text += f"{int(is_hollow(new).sum())} of {len(new)}, best accuracy {new['greedy_accuracy'].max():.2f}; "
     text += f"from step {end['steps'].max()}: {late.min():.3f} or more"
-    holds = is_hollow(new).mean() >= 0.1 and late.min() > RECOVERED
-    return Verdict(REPRODUCED if holds else PARTLY if is_hollow(new).any() else NOT_REPRODUCED, text)
+    if late.min() <= RECOVERED:
+        return Verdict(NOT_REPRODUCED, text)
+    return Verdict(REPRODUCED if means.any() else PARTLY if is_hollow(new).mean() >= 0.1 else NOT_REPRODUCED, text)
 
 
 def recursion_errors(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,7 +139,8 @@ def check_rounds(recursion: pd.DataFrame) -> Verdict:
     error = (errors["long_probability"] - errors["one_step"]).abs()
     counts = table.groupby("p_cot")["measured"].agg(["min", "max"])
     text = "rounds to cross 1/3: " + ", ".join(
-        f"{row['min']:g} to {row['max']:g} from p_cot = {p:g}" for p, row in counts.iterrows()
+        f"{' or '.join(f'{n:g}' for n in sorted({low, high}))} from p_cot = {p:g}"
+        for p, low, high in counts.itertuples()
     )
     text += f"; as predicted in {int((apart == 0).sum())} of {len(table)} runs, "
     text += f"within one round in {int((apart <= 1).sum())}; "
@@ -147,19 +150,28 @@ def check_rounds(recursion: pd.DataFrame) -> Verdict:
 
 def check_exponentially_rare(rare: pd.DataFrame) -> Verdict:
     """Reproduced if at the largest d RL leaves greedy accuracy at chance in every run with p_cot = 2^-d and with
-    p_cot = 0, while the control with p_cot = .25 and the same budget ends above .95."""
+    p_cot = 0, while the control with p_cot = .25 and the same budget ends above .95.
+
+    At d = 20 no demonstration of 2^-20 is long in 128,000, so such a run and that with 0 and its seed are one run.
+    """
     end = at_round(rare, "end")
     largest = end[end["d"] == end["d"].max()]
     control = largest[largest["p_cot"] > 0.1]["greedy_accuracy"]
     failing = largest[largest["p_cot"] < 0.1]["greedy_accuracy"]
     text = f"d = {largest['d'].max()}: greedy accuracy after {largest['step'].max():g} rounds "
-    text += f"{failing.min():.3f} to {failing.max():.3f} with p_cot = 2^-d or 0, {control.min():.3f} or more with .25"
+    text += f"{failing.min():.3f} to {failing.max():.3f} with p_cot = 2^-d or 0 ({failing.nunique()} distinct runs of "
+    text += f"{len(failing)}), {control.min():.3f} or more with .25; smaller d with 2^-d: "
+    smaller = end[end["d"] < end["d"].max()].groupby("d")["greedy_accuracy"]
+    text += ", ".join(f"{low:.2f} to {high:.2f} (d = {d})" for d, low, high in smaller.agg(["min", "max"]).itertuples())
     holds = ((failing - 0.5).abs() <= 2 * AT_CHANCE).all() and control.min() > RECOVERED
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
 def check_rare_lengthens(table: pd.DataFrame) -> Verdict:
-    """Reproduced if RL makes sampled answers longer, by half at least, from nine starts of ten (all runs pooled)."""
+    """Reproduced if RL makes sampled answers longer, by half at least, from nine starts of ten (all runs pooled).
+
+    The split by what the start knows was added to the evidence after the table was read; the verdict ignores it.
+    """
     start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
     longer = end["mean_length"] > 1.5 * start["mean_length"]
     knows = start["chain_accuracy"] > 0.5
@@ -178,11 +190,14 @@ def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(takeoff=first_round(rl, "greedy_long", 0.5)).reset_index()
 
 
-def slope(rounds: pd.DataFrame) -> tuple[float, float]:
-    """(rounds for each doubling of 1/p, correlation) of takeoff against log2((1 - p)/(2p)), runs that took off."""
+def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
+    """Takeoff against log2((1 - p)/(2p)) over runs that took off: (rounds for each halving of the odds of long,
+    correlation, correlation with 1/p instead).
+    """
     known = rounds.dropna(subset="takeoff")
-    x = np.log2((1 - known["p_cot"]) / (2 * known["p_cot"]))
-    return float(np.polyfit(x, known["takeoff"], 1)[0]), float(np.corrcoef(x, known["takeoff"])[0, 1])
+    x, y = np.log2((1 - known["p_cot"]) / (2 * known["p_cot"])), known["takeoff"]
+    linear = np.corrcoef(1 / known["p_cot"], y)[0, 1]
+    return float(np.polyfit(x, y, 1)[0]), float(np.corrcoef(x, y)[0, 1]), float(linear)
 
 
 def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:

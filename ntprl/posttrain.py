@@ -127,7 +127,7 @@ def update(
 def describe_rollouts(task: Task, answers: np.ndarray, rewards: np.ndarray) -> dict:
     """What a round's answers (B G, T) and rewards (B, G) look like. Long is longer than a short answer.
 
-    mean_reward
+    mean_reward            of all answers
     rollout_long           share of long answers
     rewarded_long          share of long answers among those with a positive reward, NaN if there are none
     long_reward            mean reward of long answers, short_reward that of the others; NaN if there are none

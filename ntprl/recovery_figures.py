@@ -119,7 +119,7 @@ def early_start(before: pd.DataFrame, last: pd.DataFrame) -> None:
     )
     for ax, (label, rows, column, color) in zip(axes, panels, strict=True):
         for name, part in rows.groupby("algorithm"):
-            marker = {"star": "s", "reinforce": "^"}.get(name, "o")
+            marker = "s" if name == "star" else "o"
             ax.scatter(part["steps"], part[column], color=color, s=26, alpha=0.7, lw=0, marker=marker)
             ax.plot(part.groupby("steps")[column].mean(), color=color, lw=1.2, ls="--" if name == "star" else "-")
         ax.set(xscale="log", xlabel="pre-training steps")

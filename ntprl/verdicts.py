@@ -55,11 +55,12 @@ def recovery_verdicts(table: pd.DataFrame, d: int) -> dict[str, str]:
     """What one run of pre-training and RL shows, in words that do not depend on the last digit of a float."""
     rl = table[(table["phase"] == "rl") & table["greedy_accuracy"].notna()]
     start, end = rl.iloc[0], rl.iloc[-1]
+    long = end["sampled_long"]
     grown = "d" if end["greedy_median_length"] == d else f"{end['greedy_median_length']:g}"
     return {
         "greedy accuracy before RL": accuracy_in_words(start["greedy_accuracy"]),
         "greedy accuracy after RL": accuracy_in_words(end["greedy_accuracy"]),
         "median greedy length before RL": f"{start['greedy_median_length']:g}",
         "median greedy length after RL": grown,
-        "sampled answers after RL": "long" if end["sampled_long"] > 0.9 else "mixed",
+        "sampled answers after RL": "long" if long > 0.9 else "short" if long < 0.1 else "mixed",
     }

@@ -81,8 +81,8 @@ def test_temperatures_want_the_exception_too():
     assert checks.check_temperatures(grid(every)).verdict == NOT_REPRODUCED
 
 
-def early(late: float = 1.0) -> pd.DataFrame:
-    rows = run("a", algorithm="grpo", steps=50, end=dict(greedy_accuracy=0.5, greedy_long=0.0))
+def early(late: float = 1.0, long: float = 0.0) -> pd.DataFrame:
+    rows = run("a", algorithm="grpo", steps=50, end=dict(greedy_accuracy=0.5, greedy_long=long))
     return pd.DataFrame(rows + run("b", algorithm="grpo", steps=600, end=dict(greedy_accuracy=late)))
 
 
@@ -95,9 +95,10 @@ def drift(hollow: int) -> pd.DataFrame:
 
 
 def test_an_early_start_must_lengthen_without_being_right():
-    assert checks.check_early(early(), drift(2)).verdict == REPRODUCED
+    assert checks.check_early(early(long=1.0), drift(0)).verdict == REPRODUCED
+    assert checks.check_early(early(), drift(2)).verdict == PARTLY  # a later criterion earns no more
     assert checks.check_early(early(), drift(0)).verdict == NOT_REPRODUCED
-    assert checks.check_early(early(late=0.6), drift(2)).verdict == PARTLY
+    assert checks.check_early(early(late=0.6, long=1.0), drift(2)).verdict == NOT_REPRODUCED
     right = drift(0).assign(greedy_long=1.0, greedy_accuracy=1.0)
     assert checks.check_early(early(), right).verdict == NOT_REPRODUCED
 
@@ -149,8 +150,8 @@ def test_takeoff_and_its_slope():
         takes = int(10 + 4 * np.log2((1 - p) / (2 * p)))
         rows += run(f"r{i}", rounds=2 * takes, p_cot=p, algorithm="star", seed=0)
     table = checks.median_takeoff(pd.DataFrame(rows))
-    per_halving, correlation = checks.slope(table)
-    assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99
+    per_halving, correlation, linear = checks.slope(table)
+    assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99 > linear
     never = pd.DataFrame(run("x", p_cot=0.1, algorithm="star", seed=0, end=dict(greedy_long=0.1)))
     assert checks.median_takeoff(never)["takeoff"].isna().all()
 

@@ -423,3 +423,25 @@ def test_check_table_passes_what_was_just_run(data, tmp_path):
 def test_check_table_refuses_a_spoiled_table(data, spoil):
     with pytest.raises((AssertionError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
         check_table(TINY, spoil(load(TINY, data)))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("rl_drift", lambda table: table.assign(rewarded_long=1.5)),
+        ("rl_drift", lambda table: table.assign(kl_from_start=-1.0)),
+        ("rl_drift", lambda table: table.assign(phase="rl")),
+        ("rl_drift", lambda table: table.iloc[:-1]),
+        ("rl_drift", lambda table: table.assign(tokens=1)),
+        ("rl_drift", lambda table: table.assign(grad_norm=0.0)),
+        ("rl_drift", lambda table: table.assign(greedy_accuracy=0.5)),
+        ("rl_drift", lambda table: table.drop(columns="long_reward")),
+        ("rl_baselines", lambda table: table.assign(accuracy=2.0)),
+        ("rl_baselines", lambda table: table[table["method"] != "forced"]),
+        ("rl_baselines", lambda table: table.assign(extra=0)),
+    ],
+)
+def test_a_spoiled_table_of_post_training_is_refused(name, spoil):
+    recording = RECORDINGS[name]
+    with pytest.raises((AssertionError, KeyError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
+        check_table(recording, spoil(load(recording)))
