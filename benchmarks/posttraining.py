@@ -9,7 +9,7 @@ One model (GPT-2 style, 2 layers, width 64, float32), pre-trained by ntprl on d 
     grpo      rollouts a second in rounds of GRPO (loss_type "dapo", no KL penalty): 64 prompts x 8 answers at
               temperature 1, their rewards, one step of AdamW. `posttrain` measures every round too (lengths, entropy,
               distance from the start), which is in its time; `one_round` is the same without that
-    generate  tokens a second, EOS included, of generation alone: 8 answers to each of 64 prompts, 1 to each of 512
+    generate  tokens a second, EOS included, of generation alone: 8 or 64 answers to each of 64 prompts, 1 to each of 512
     ablation  `one_round` with one of TRICKS at a time taken away
     growth    `one_round` at other d, random weights, EOS forbidden: d + 1 tokens each, hardly two answers alike
     goal      seconds from random weights to greedy accuracy .99: short pre-training, then GRPO with an evaluation
@@ -87,7 +87,7 @@ class Sizes:
     timed: int = 2  # rounds of a trainer in one measurement
     checked: int = 256  # prompts whose answers are compared before timing
     growth: tuple[int, ...] = (25, 50, 100, 200)
-    short_steps: int = 300  # goal: of pre-training
+    short_steps: int = 500  # goal: of pre-training
     seeds: int = 5
     max_rounds: int = 60
     n_eval: int = 512
@@ -401,7 +401,7 @@ def main() -> None:
                     measure("grpo", state, grpo_contestants(model, task, s.round, reward, s.timed), o.rounds, "rollout")
                 )
             if "generate" in o.only and reward != coin:
-                for prompts, group in ((s.prompts, s.group), (s.prompts * s.group, 1)):
+                for prompts, group in ((s.prompts, s.group), (s.prompts, 8 * s.group), (s.prompts * s.group, 1)):
                     contestants = generate_contestants(model, task, prompts, group)
                     add(measure("generate", f"{state}, {prompts} x {group}", contestants, o.rounds, "token"))
             if "ablation" in o.only:

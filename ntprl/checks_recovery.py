@@ -201,18 +201,24 @@ def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
 
 
 def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each d, means over seeds: what RL found, when it recovered, and what that cost."""
-    start, end = at_round(table, "start"), at_round(table, "end")
-    first = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
+    """One row for each d: in how many runs the start knows most chains and RL recovers, and what that cost.
+
+    Rounds and tokens (of all rounds together) are means over the runs that recovered.
+    """
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
     updates = table[(table["phase"] == "rl") & table["grad_norm"].notna()]
-    work = updates.groupby(["d", "run"])[["tokens", "seconds"]].sum().groupby("d").mean()
+    runs = updates.groupby("run")["tokens"].sum().to_frame().assign(d=end["d"])
+    runs["steps"] = table[table["phase"] == "pretraining"].groupby("run")["step"].max()
+    runs["knows"], runs["recovered"] = start["chain_accuracy"] > 0.5, end["greedy_accuracy"] > RECOVERED
+    runs["first"] = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
+    good = runs[runs["recovered"]].groupby("d")
+    sizes = runs.groupby("d")
     return pd.DataFrame(
         {
-            "pre-training steps": table.groupby("d")["steps"].first(),
-            "chain known before RL": start.groupby("d")["chain_accuracy"].mean().round(3),
-            "first round at .95": table.groupby("run")["d"].first().to_frame().assign(n=first).groupby("d")["n"].mean(),
-            "accuracy at the end": end.groupby("d")["greedy_accuracy"].mean().round(3),
-            "tokens written": work["tokens"].round(-2),
-            "seconds of RL": work["seconds"].round(1),
+            "pre-training steps": sizes["steps"].max(),
+            "chain known before RL": [f"{n} of {size}" for n, size in sizes["knows"].agg(["sum", "size"]).to_numpy()],
+            "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
+            "first round at .95": good["first"].mean(),
+            "tokens written": good["tokens"].mean().round(-2),
         }
     )

@@ -9,11 +9,14 @@ from ntprl.transformer import Transformer
 
 
 def choose(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
-    """One token a row, (B, V) -> (B,): the likeliest at temperature 0, else from softmax(logits / temperature)."""
+    """One token a row, (B, V) -> (B,): the likeliest at temperature 0, else from softmax(logits / temperature).
+
+    Drawn by the Gumbel-max trick: with E_i exponential, argmax_i (z_i - ln E_i) has the law softmax(z).
+    """
     if temperature == 0:
         return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits / temperature, dim=-1)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    noise = torch.empty_like(logits).exponential_(generator=generator).log_()
+    return (logits / temperature - noise).argmax(dim=-1)
 
 
 @torch.inference_mode()
@@ -56,13 +59,15 @@ def sample(
         chosen = choose(logits[nodes], temperature, generator)  # (rows,)
         answers[rows.cpu(), t] = chosen.cpu()
         alive = chosen != eos
-        rows = rows[alive]
-        if len(rows) == 0:
-            return answers[:, : t + 1].numpy()
+        all_alive = bool(alive.all())
+        if not all_alive:
+            rows, nodes, chosen = rows[alive], nodes[alive], chosen[alive]
+            if len(rows) == 0:
+                return answers[:, : t + 1].numpy()
         vocab_size = logits.shape[1]
-        texts, nodes = (nodes * vocab_size + chosen)[alive].unique(return_inverse=True)  # sorted
+        texts, nodes = (nodes * vocab_size + chosen).unique(return_inverse=True)  # sorted
         parents, tokens = texts // vocab_size, (texts % vocab_size)[:, None]
-        if not torch.equal(parents, torch.arange(len(logits), device=device)):
+        if not all_alive or len(parents) > len(logits):  # else each text goes on in one way
             cache.keep_rows(parents)
     return answers.numpy()
 

@@ -64,7 +64,7 @@ class Cache:
 
     def keep_rows(self, rows: Tensor) -> None:
         """Go on with the sequences `rows` (indices), in that order; one may be taken several times."""
-        self.layers = [(k[rows], v[rows]) for k, v in self.layers]
+        self.layers = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.layers]
 
 
 class Prefix:
@@ -127,10 +127,13 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         n_key = k.shape[2]
-        mask = None
-        if 1 < n_query < n_key:  # query i sits at position n_key - n_query + i
-            mask = torch.ones(n_query, n_key, dtype=torch.bool, device=x.device).tril(n_key - n_query)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=n_query == n_key > 1)
+        if n_query == 1:  # sees every key; on a CPU two products take two thirds of the fused kernel's time
+            y = (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(dim=-1) @ v
+        else:
+            mask = None
+            if n_query < n_key:  # query i sits at position n_key - n_query + i
+                mask = torch.ones(n_query, n_key, dtype=torch.bool, device=x.device).tril(n_key - n_query)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=n_query == n_key)
         return self.out(y.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, W)
 
 

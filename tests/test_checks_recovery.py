@@ -161,3 +161,16 @@ def test_recovery_in_words():
     assert list(words.values()) == ["at chance", "near 1", "1", "d", "long"]
     stuck = pd.DataFrame(run("r", end=MEASURES))
     assert list(recovery_verdicts(stuck, d=50).values()) == ["at chance", "at chance", "1", "1", "mixed"]
+
+
+def test_cost_is_that_of_the_runs_that_recovered():
+    work = dict(grad_norm=1.0, tokens=100.0)
+    unlearned = dict(chain_accuracy=0.0, **work)
+    rows = [row for d in (10, 25) for seed in range(3) for row in run(f"{d} {seed}", start=work, d=d)]
+    rows += run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5, tokens=1.0), d=25)
+    table = checks.cost_by_size(pd.DataFrame(rows))
+    assert table["chain known before RL"].tolist() == ["3 of 3", "3 of 4"]
+    assert table["recovered"].tolist() == ["3 of 3", "3 of 4"]
+    assert table["pre-training steps"].tolist() == [600, 600]
+    assert table["first round at .95"].tolist() == [10, 10]
+    assert table["tokens written"].tolist() == [2100, 2100]  # rounds 0 to 20, the bad run left out
