@@ -9,7 +9,7 @@ One model (GPT-2 style, 2 layers, width 64, float32), pre-trained by ntprl on d 
     grpo      rollouts a second in rounds of GRPO (loss_type "dapo", no KL penalty): 64 prompts x 8 answers at
               temperature 1, their rewards, one step of AdamW. `posttrain` measures every round too (lengths, entropy,
               distance from the start), which is in its time; `one_round` is the same without that
-    generate  tokens a second, EOS included, of generation alone: 8 or 64 answers to each of 64 prompts, 1 to each of 512
+    generate  tokens a second, EOS included, of generation: 8 or 64 answers to each of 64 prompts, 1 to each of 512
     ablation  `one_round` with one of TRICKS at a time taken away
     growth    `one_round` at other d, random weights, EOS forbidden: d + 1 tokens each, hardly two answers alike
     goal      seconds from random weights to greedy accuracy .99: short pre-training, then GRPO with an evaluation

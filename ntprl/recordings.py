@@ -237,14 +237,14 @@ RECORDINGS = {
                 for d, steps in ((10, 600), (25, 600), (50, 600), (100, 600))
                 for seed in range(3)
             ),
-            "not yet measured; some 6 minutes on two CPU cores",
+            "8 minutes on two CPU cores",
         ),
         Recording(
             "rl_size_200",
             "d = 200, p_cot = .25: does it still recover, and at what cost?",
             CHAPTER_04,
-            grid(replace(START, d=200, steps=800, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
-            "not yet measured; some 20 minutes on two CPU cores",
+            grid(replace(START, d=200, steps=2000, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
+            "not yet measured; some 45 minutes on two CPU cores",
         ),
         Recording(
             "long_run_paper",
