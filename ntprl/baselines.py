@@ -39,7 +39,7 @@ class BaselineRun(RecoveryRun):
     """
 
     def greedy_row(self, model: Transformer, method: str, size: int, min_length: int = 0) -> dict:
-        prompts = self.task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation", size))
+        prompts = self.task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation", size), test=True)
         answers = sample(model, prompts, self.task.eos, self.task.long_length + 1, 0, min_length=min_length)
         row = answer_measures(self.task, prompts, answers, "greedy")
         return self.row(method, size, row["greedy_accuracy"], row["greedy_long"], (answers != PAD).sum(axis=1).mean())
@@ -63,7 +63,7 @@ class BaselineRun(RecoveryRun):
 
     def decoding_rows(self, start: Transformer) -> list[dict]:
         task, n = self.task, max(SAMPLES)
-        prompts = task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation"))
+        prompts = task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation"), test=True)
         generator = torch_rng(self.seed, "evaluation", device=str(start.embed.weight.device))
         answers = sample(start, prompts, task.eos, task.long_length + 1, generator=generator, group=n)
         final = task.final(answers).reshape(-1, n)  # (prompts, n)

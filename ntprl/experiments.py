@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from ntprl.mixture import Mixture
 from ntprl.parity import Parity
 from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.task import Task
 from ntprl.transformer import Transformer, TransformerConfig
 
 
@@ -65,12 +67,13 @@ def require_parameters(namespace: dict) -> None:
     require_device(namespace["device"])
 
 
-@dataclass(frozen=True)
-class PretrainingRun:
-    """Train one transformer on D(p_cot) by next-token prediction and measure it on the way."""
+Run = TypeVar("Run", bound="TrainingRun")
 
-    d: int = 50  # input symbols
-    modulus: int = 2  # K, number of symbols; 2 is parity
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Train one transformer on D(p_cot) by next-token prediction and measure it on the way; a subclass has the task."""
+
     p_cot: float = 0.25  # share of long demonstrations
     style: str = "gpt2"  # gpt2 or mistral
     n_layer: int = 2  # depth
@@ -93,13 +96,13 @@ class PretrainingRun:
             object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
 
     @property
-    def start(self) -> "PretrainingRun | None":
+    def start(self) -> "TrainingRun | None":
         """The run whose trained model this one starts from, shared with others; None: from random weights."""
         return None
 
     @property
-    def task(self) -> Parity:
-        return Parity(self.d, self.modulus)
+    def task(self) -> Task:
+        raise NotImplementedError
 
     @property
     def mixture(self) -> Mixture:
@@ -149,6 +152,18 @@ class PretrainingRun:
 
 
 @dataclass(frozen=True)
+class PretrainingRun(TrainingRun):
+    """Train on parity, or on sums modulo K."""
+
+    d: int = 50  # input symbols
+    modulus: int = 2  # K, number of symbols; 2 is parity
+
+    @property
+    def task(self) -> Parity:
+        return Parity(self.d, self.modulus)
+
+
+@dataclass(frozen=True)
 class LearningOrder(PretrainingRun):
     """The same run, measured token by token: one row for each measured step and position.
 
@@ -157,7 +172,7 @@ class LearningOrder(PretrainingRun):
     """
 
     def measure(self, step: int, model: Transformer) -> list[dict]:
-        prompts = self.task.prompts(self.n_eval, numpy_rng(self.seed, "evaluation", step))
+        prompts = self.task.prompts(self.n_eval, numpy_rng(self.seed, "evaluation", step), test=True)
         links = chain_probabilities(model, self.task, prompts)[0].mean(axis=0)  # (d + 1,)
         with torch.inference_mode():
             logits = model(torch.as_tensor(prompts, device=model.embed.weight.device), n_out=1)[:, 0].cpu()
@@ -179,9 +194,7 @@ PROFILES: dict[str, dict] = {
 }
 
 
-def from_profile(
-    kind: type[PretrainingRun], profiles: dict[str, dict], profile: str, overrides: dict
-) -> PretrainingRun:
+def from_profile(kind: type[Run], profiles: dict[str, dict], profile: str, overrides: dict) -> Run:
     """The run of one profile with some fields changed; unknown profiles and fields are refused."""
     require_choice("profile", profile, profiles)
     known = [field.name for field in fields(kind)]

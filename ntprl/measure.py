@@ -65,7 +65,7 @@ def measure(model: Transformer, task: Task, n: int, seed: int, step: int, temper
     chain_accuracy        share of prompts whose chain is likeliest at every link after the first
     link_error            mean probability of a wrong link after the first
     """
-    prompts = task.prompts(n, numpy_rng(seed, "evaluation", step))
+    prompts = task.prompts(n, numpy_rng(seed, "evaluation", step), test=True)
     max_new = task.long_length + 1
     generator = torch_rng(seed, "evaluation", step, device=str(model.embed.weight.device))
     drawn = sample(model, prompts, task.eos, max_new, temperature, generator)

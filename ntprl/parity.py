@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntprl.errors import require_integer
-from ntprl.task import PAD, same_answers
+from ntprl.task import PAD, said, same_answers
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Parity:
     def short_length(self) -> int:
         return 1
 
-    def prompts(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """n independent uniform prompts, (n, d + 1); the last column is the separator."""
+    def prompts(self, n: int, rng: np.random.Generator, test: bool = False) -> np.ndarray:
+        """n independent uniform prompts, (n, d + 1); the last column is the separator. None are kept for tests."""
         symbols = rng.integers(self.modulus, size=(n, self.d))
         return np.pad(symbols, ((0, 0), (0, 1)), constant_values=self.separator)
 
@@ -76,13 +76,10 @@ class Parity:
         Total: any array of n rows is read. PAD without EOS, with nothing before it, or with anything but PAD after it.
         """
         answers = np.asarray(answers)
-        n, width = answers.shape
-        if width < 2:
-            return np.full(n, PAD)
-        is_eos = answers == self.eos
-        end = np.where(is_eos.any(axis=1), is_eos.argmax(axis=1), 0)  # (n,) first EOS; 0 if none or empty
-        tail_is_pad = ((answers == PAD) | (np.arange(width) <= end[:, None])).all(axis=1)
-        return np.where((end > 0) & tail_is_pad, answers[np.arange(n), end - 1], PAD)
+        length = said(answers, self.eos).sum(axis=1)
+        if answers.shape[1] == 0:
+            return np.full(len(answers), PAD)
+        return np.where(length > 0, answers[np.arange(len(answers)), length - 1], PAD)
 
     def r_e2e(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """1 if the answer's last token is the sum, (n,) bool. Total."""

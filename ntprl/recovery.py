@@ -7,13 +7,13 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ntprl.errors import require_integer, require_number
-from ntprl.experiments import PROFILES, PretrainingRun, config_hash, from_profile
+from ntprl.experiments import PROFILES, PretrainingRun, TrainingRun, config_hash, from_profile
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
 from ntprl.seeds import numpy_rng, torch_rng
@@ -30,8 +30,10 @@ class Recovery(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RecoveryRun(PretrainingRun):
-    """Pre-train, then reinforce; the fields of PretrainingRun describe the first phase."""
+class Reinforced(TrainingRun):
+    """Pre-train, then reinforce. Subclasses are a TrainingRun too, whose fields describe the first phase."""
+
+    start_kind: ClassVar[type[TrainingRun]]
 
     algorithm: str = "grpo"  # one of weightings.ALGORITHMS
     reward: str = "r_e2e"  # r_e2e or r_cot
@@ -53,8 +55,8 @@ class RecoveryRun(PretrainingRun):
         super().__post_init__()
 
     @property
-    def start(self) -> PretrainingRun:
-        return PretrainingRun(**{field.name: getattr(self, field.name) for field in fields(PretrainingRun)})
+    def start(self) -> TrainingRun:
+        return self.start_kind(**{field.name: getattr(self, field.name) for field in fields(self.start_kind)})
 
     @property
     def posttrain_config(self) -> PosttrainConfig:
@@ -74,7 +76,7 @@ class RecoveryRun(PretrainingRun):
         """Measures after `done` rounds, with the mean of `long_probability`; none between measured rounds."""
         if done % self.eval_every and done != self.rounds:
             return {}
-        prompts = self.task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation", done))
+        prompts = self.task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation", done), test=True)
         generator = torch_rng(self.seed, "evaluation", done, device=str(model.embed.weight.device))
         row = measure(model, self.task, self.n_eval_rl, self.seed, done)
         return row | {"long_probability": float(long_probability(model, self.task, prompts, generator).mean())}
@@ -111,6 +113,13 @@ class RecoveryRun(PretrainingRun):
 
     def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
         return self.recover(device, None if checkpoint_path is None else Path(checkpoint_path).parent).table
+
+
+@dataclass(frozen=True)
+class RecoveryRun(Reinforced, PretrainingRun):
+    """Both phases on parity, or on sums modulo K."""
+
+    start_kind = PretrainingRun
 
 
 RL_PROFILES = {

@@ -23,8 +23,8 @@ class Task(Protocol):
     long_length: int  # L, tokens in the longest answer, EOS not counted
     short_length: int  # S, tokens in a short answer, EOS not counted
 
-    def prompts(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Fresh prompts, (n, P)."""
+    def prompts(self, n: int, rng: np.random.Generator, test: bool = False) -> np.ndarray:
+        """Fresh prompts, (n, P), for training or for tests; a task may keep some for tests alone."""
 
     def long(self, prompts: np.ndarray) -> np.ndarray:
         """The full chain for each prompt, (n, L + 1)."""
@@ -57,6 +57,15 @@ def lengths(answers: np.ndarray, eos: int) -> np.ndarray:
     answers = np.asarray(answers)
     before_eos = np.cumsum(answers == eos, axis=1) == 0
     return (before_eos & (answers != PAD)).sum(axis=1)
+
+
+def said(answers: np.ndarray, eos: int) -> np.ndarray:
+    """Which tokens stand before the first EOS, (n, T) bool; none if it has no EOS, or more than PAD after it."""
+    is_eos = np.asarray(answers) == eos
+    before = np.cumsum(is_eos, axis=1) == 0
+    behind = np.cumsum(is_eos, axis=1) - is_eos > 0
+    ends_well = is_eos.any(axis=1) & ((np.asarray(answers) == PAD) | ~behind).all(axis=1)
+    return before & ends_well[:, None]
 
 
 def same_answers(answers: np.ndarray, expected: np.ndarray) -> np.ndarray:
