@@ -38,7 +38,7 @@ from ntprl.seeds import numpy_rng
 REWARDS = {"r_cot": R_COT, "r_e2e": R_E2E}
 
 
-def _require_positive(name: str, value: object, below: float = inf) -> None:
+def require_positive(name: str, value: object, below: float = inf) -> None:
     """A real number in (0, below)."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     require(is_number and 0 < value < below, name, value, f"a number above 0 and below {below:g}")
@@ -81,7 +81,7 @@ def population(d: int, p_cot: float, lam: float = 0.0, lam_link: float | None = 
     Needs d >= 3 and 0 < p_cot < 1: at p_cot = 0 or 1 a position sees one answer only and its logit is infinite.
     """
     require_integer("d", d, low=3)
-    _require_positive("p_cot", p_cot, below=1)
+    require_positive("p_cot", p_cot, below=1)
     lam_link = lam if lam_link is None else lam_link
     require_number("lam", lam, low=0)
     require_number("lam_link", lam_link, low=0)
@@ -135,9 +135,7 @@ def _require_long(n_long: int, p: float, n: int, when: str = "") -> None:
 def _pretrained(d: int, n: int, lam: float | None, lam_link: float | None, p: float, seed: int) -> tuple:
     rule = default_ridge(d, n, max(p * n, 1))
     ridge = (rule[0] if lam is None else lam, rule[1] if lam_link is None else lam_link)
-    result = _sgd(None, MIXTURE, d, p, n, ridge, seed, 0)
-    _require_long(result[2], p, n)
-    return result
+    return _sgd(None, MIXTURE, d, p, n, ridge, seed, 0)
 
 
 def _check_sizes(d: int, n_samples: int, lam: float | None, lam_link: float | None) -> None:
@@ -145,7 +143,7 @@ def _check_sizes(d: int, n_samples: int, lam: float | None, lam_link: float | No
     require_integer("n_samples", n_samples, low=1)
     for name, value in (("lam", lam), ("lam_link", lam_link)):
         if value is not None:
-            _require_positive(name, value)
+            require_positive(name, value)
 
 
 def _in_threads(run: Callable, runs: list[tuple]) -> list:
@@ -171,6 +169,8 @@ def fit(
     shares = _many(p_cot, lambda p: require_number("p_cot", p, low=0, high=1))
     runs = list(product(shares, _many(seeds, lambda seed: require_integer("seed", seed, low=0))))
     results = _in_threads(partial(_pretrained, d, n_samples, lam, lam_link), runs)
+    for (p, _), (_, _, n_long) in zip(runs, results, strict=True):
+        _require_long(n_long, p, n_samples)
     return {run: model for run, (model, _, _) in zip(runs, results, strict=True)}
 
 
@@ -184,31 +184,33 @@ def star(
     lam_link: float | None = None,
     seeds: int | Iterable[int] = 0,
     n_eval: int = 256,
+    require_long: bool = True,
 ) -> pd.DataFrame:
     """Pre-training, then rounds of STaR: n_samples rollouts of the current chain, SGD from 0 on the rewarded ones.
 
     One row for each p_cot, seed and round (0: after pre-training). kept, kept_long: samples the round trained on and
     the share of long ones; predicted: P(long) by Theorem 2, 2^n p/(2^n p + 1 - p), which needs 0 < p_cot < 1; the rest:
     `LinearChain.measure` on all inputs or n_eval seeded ones. The default lam_link counts the long samples of the round
-    before.
+    before. A training without one long sample is refused, or with require_long False leaves the links at 0.
     """
     _check_sizes(d, n_samples, lam, lam_link)
     require_integer("rounds", rounds, low=0)
     require_choice("reward", reward, REWARDS)
-    shares = _many(p_cot, lambda p: _require_positive("p_cot", p, below=1))
+    shares = _many(p_cot, lambda p: require_positive("p_cot", p, below=1))
     runs = list(product(shares, _many(seeds, lambda seed: require_integer("seed", seed, low=0))))
 
     def run(p: float, seed: int) -> list[dict]:
         x, rows = inputs(d, n_eval, seed), []
         for n in range(rounds + 1):
             if n == 0:
-                model, kept, n_long = _pretrained(d, n_samples, lam, lam_link, p, seed)
+                expected, model, kept, n_long = p, *_pretrained(d, n_samples, lam, lam_link, p, seed)
             else:
-                expected = model.measure(x)["chain"]
-                rule = default_ridge(d, n_samples, n_long)
+                expected = rows[-1]["chain"]
+                rule = default_ridge(d, n_samples, max(n_long, 1))
                 ridge = (rule[0] if lam is None else lam, rule[1] if lam_link is None else lam_link)
                 model, kept, n_long = _sgd(model, REWARDS[reward], d, p, n_samples, ridge, seed, n)
-                _require_long(n_long, expected, n_samples, f" in round {n} of STaR")
+            if require_long:
+                _require_long(n_long, expected, n_samples, f" in round {n} of STaR" if n else "")
             row = {"p_cot": p, "seed": seed, "round": n, "kept": kept, "kept_long": n_long / max(kept, 1)}
             rows.append(row | {"predicted": theory.star_recursion(p, n)} | model.measure(x))
         return rows

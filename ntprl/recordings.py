@@ -1,36 +1,13 @@
 """The list of recordings: which tables the book wants, with every configuration and seed stated beforehand."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 
 from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
+from ntprl.linear_recordings import LINEAR_RECORDINGS
+from ntprl.recording import Recording, grid
 from ntprl.recovery import RecoveryRun, recovery
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A table that is recorded once and shown by the book ever after."""
-
-    name: str  # data/<name>.csv
-    question: str  # what it answers, in one line
-    chapter: str  # the chapter that makes and shows it
-    configs: tuple[PretrainingRun, ...]
-    cost: str  # what to expect on which hardware
-    needs_gpu: bool = False
-
-    @property
-    def command(self) -> str:
-        device = " -p device cuda" if self.needs_gpu else ""
-        return f"papermill chapters/{self.chapter}.ipynb out.ipynb -p record {self.name}{device}"
-
-
-def grid(base: PretrainingRun, **axes: Collection) -> tuple[PretrainingRun, ...]:
-    """All combinations of the given field values, the last axis fastest."""
-    return tuple(replace(base, **dict(zip(axes, values, strict=True))) for values in product(*axes.values()))
-
 
 CHAPTER_02 = "02_pretraining_threshold"
 SHORT_RUN = PretrainingRun(d=25, steps=1000, n_points=5)
@@ -111,6 +88,7 @@ RECORDINGS = {
             + grid(CAPACITY, width=(256,), n_layer=(2,), p_cot=(0.15, 0.5), seed=range(3)),
             "15 minutes on two CPU cores; the larger corners are left to capacity_paper",
         ),
+        *LINEAR_RECORDINGS,
         Recording(
             "rl_live_seeds",
             "Does the live run of chapter 04 give the same verdicts for every seed?",

@@ -58,7 +58,7 @@ def markdown_cards(claims: tuple[Claim, ...]) -> str:
             lines = [
                 evidence + ".",
                 f"{provenance_line(claim)}." if claim.recordings else "Checked on the spot.",
-                f"[Chapter {claim.chapter[:2]}]({claim.chapter}.ipynb)",
+                ", ".join(f"[Chapter {chapter[:2]}]({chapter}.ipynb)" for chapter in claim.chapters),
             ]
             lines += [f"`{recording.command}`" for recording in claim.recordings]
             card += "\n" + "\n".join(f"- {line}" for line in lines)
@@ -72,7 +72,7 @@ def claim_map() -> str:
     for claim in CLAIMS + OURS:
         chapter = claim.chapter[:2]
         if claim.check is not None:
-            chapter = f"[{chapter}](chapters/{claim.chapter}.ipynb)"
+            chapter = ", ".join(f"[{name[:2]}](chapters/{name}.ipynb)" for name in claim.chapters)
         commands = "<br>".join(f"`{r.name}`" for r in claim.recordings) or ("live" if claim.check else "")
         cost = "<br>".join(r.cost for r in claim.recordings) or ("seconds" if claim.check else "")
         lines.append(

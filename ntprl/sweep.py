@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun
-from ntprl.recordings import Recording
+from ntprl.experiments import TrainingRun
+from ntprl.recording import Recording, Run
 from ntprl.records import config_hash, provenance, runs_folder, write_atomically
 
 
-def run_one(config: PretrainingRun, folder: Path, device: str = "cpu") -> str:
+def run_one(config: Run, folder: Path, device: str = "cpu") -> str:
     """Run one configuration, write folder/<hash>.json, return the hash. A killed run resumes from its checkpoint."""
     name = config_hash(config)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -37,7 +37,7 @@ def run_one(config: PretrainingRun, folder: Path, device: str = "cpu") -> str:
     return name
 
 
-def prepare(start: PretrainingRun, folder: Path, device: str = "cpu") -> None:
+def prepare(start: TrainingRun, folder: Path, device: str = "cpu") -> None:
     """Train a start that several runs share, so that none of them does it again."""
     start.trained(folder, device)
 
@@ -53,7 +53,7 @@ def local_executor(workers: int | None = None) -> ProcessPoolExecutor:
 
 
 def sweep(
-    configs: Sequence[PretrainingRun],
+    configs: Sequence[Run],
     folder: Path,
     executor: Executor | None = None,
     device: str = "cpu",

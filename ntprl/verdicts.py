@@ -18,6 +18,14 @@ class Verdict(NamedTuple):
     evidence: str  # the numbers behind it, with intervals
 
 
+def both_sides(linear: Verdict, transformer: Verdict) -> Verdict:
+    """One verdict of a claim that is tested on the linear chain and on the transformer: the weaker of the two."""
+    order = (NOT_REPRODUCED, PARTLY, REPRODUCED)
+    weaker = min(linear.verdict, transformer.verdict, key=order.index)
+    sides = (("linear chain", linear), ("transformer", transformer))
+    return Verdict(weaker, "; ".join(f"{side} ({verdict}): {text}" for side, (verdict, text) in sides))
+
+
 def final_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The last measurement of each run."""
     return table[table["step"] == table["step"].max()]

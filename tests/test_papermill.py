@@ -43,12 +43,21 @@ def test_recovery_takes_its_parameters(tmp_path):
     assert "star with r_cot at temperature 1.5: 2 rounds" in text
 
 
+def test_the_linear_chain_takes_its_parameters(tmp_path):
+    code, text, _ = run(tmp_path, "03_linear_chain", "profile=smoke", "d=12", "p_cot=0.4", "n_samples=40000")
+    assert code == 0
+    assert "d = 12, p_cot = 0.4, seed 0, profile smoke" in text
+    assert "40,000 demonstrations; 256 inputs measured" in text
+    assert "greedy answers: the right chain" in text
+
+
 @pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
 
 
 NOT_ALLOWED = "InputError: {} is not allowed: {} must be {}"
+AT_LEAST_1 = "a whole number of at least 1"
 ALGORITHMS = "one of grpo, grpo_published, reinforce, star"
 
 
@@ -62,6 +71,13 @@ ALGORITHMS = "one of grpo, grpo_published, reinforce, star"
             "01_data_mixture",
             "pcot=0.1",
             "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot",
+        ),
+        ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
+        ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
+        (
+            "03_linear_chain",
+            "n_samples=-5",
+            NOT_ALLOWED.format("n_samples = -5", "n_samples", "a whole number of at least 1"),
         ),
         ("04_rl_recovery", "algorithm=ppo", NOT_ALLOWED.format("algorithm = 'ppo'", "algorithm", ALGORITHMS)),
         ("04_rl_recovery", "reward=length", NOT_ALLOWED.format("reward = 'length'", "reward", "one of r_cot, r_e2e")),

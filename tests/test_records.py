@@ -13,6 +13,7 @@ import pytest
 from ntprl import records
 from ntprl.baselines import SAMPLES, BaselineRun
 from ntprl.experiments import LearningOrder, PretrainingRun
+from ntprl.linear_experiments import ChainRun, ChainStarRun
 from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
     collect,
@@ -312,7 +313,9 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
 
 def check_table(recording: Recording, table: pd.DataFrame) -> None:
     """The whole of a table against its recording: columns, ranges, runs and steps."""
-    if isinstance(recording.configs[0], BaselineRun):
+    if isinstance(recording.configs[0], ChainRun):
+        check_chains(recording, table)
+    elif isinstance(recording.configs[0], BaselineRun):
         check_baselines(recording, table)
     elif isinstance(recording.configs[0], RecoveryRun):
         is_rl = table["phase"] == "rl"
@@ -363,6 +366,36 @@ def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
         rounds = list(range(0, config.rounds + 1, config.eval_every))
         assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
         assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES), "forced": [1]}
+
+
+CHAIN_RATES = ("chain", "short", "long", "stop", "r_cot", "r_e2e", "unresolved")
+CHAIN_RATES += ("greedy_r_cot", "greedy_r_e2e", "greedy_long")
+
+
+def check_chains(recording: Recording, table: pd.DataFrame) -> None:
+    """Tables of the linear chain: one row a run, or one a round of STaR."""
+    configs = recording.configs
+    is_star = isinstance(configs[0], ChainStarRun)
+    varied = [name for name in vars(configs[0]) if len({getattr(config, name) for config in configs}) > 1]
+    rates = (*CHAIN_RATES, *(("kept_long", "predicted") if is_star else ("worst_chain", "worst_short")))
+    schema = {"run": pa.Column(str)} | {name: pa.Column() for name in varied} | {name: rate() for name in rates}
+    if is_star:
+        schema |= {"round": pa.Column(int), "kept": pa.Column(int, pa.Check.ge(1))}
+    table = pa.DataFrameSchema(schema, strict=True).validate(table)
+    by_run = dict(list(table.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in configs]
+    for config, rows in zip(configs, by_run.values(), strict=True):
+        np.testing.assert_allclose(rows["long"] + rows["stop"], 1, atol=1e-5)
+        np.testing.assert_allclose(rows["chain"] + rows["short"], rows["r_cot"], atol=1e-5)
+        for name in varied:
+            stated = getattr(config, name)
+            unique = rows[name].unique().tolist()
+            assert unique == [stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)]
+        if is_star:
+            assert rows["round"].tolist() == list(range(config.rounds + 1))
+            assert rows["kept"].iloc[0] == config.n_samples and (rows["kept"] <= config.n_samples).all()
+        else:
+            assert len(rows) == 1
 
 
 def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
@@ -423,6 +456,32 @@ def test_check_table_passes_what_was_just_run(data, tmp_path):
 def test_check_table_refuses_a_spoiled_table(data, spoil):
     with pytest.raises((AssertionError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
         check_table(TINY, spoil(load(TINY, data)))
+
+
+CHAINS = replace(TINY, configs=grid(ChainRun(d=4, n_samples=500, n_eval=16), p_cot=(0.2, 1 / 3), seed=range(2)))
+STARS = replace(TINY, configs=grid(ChainStarRun(d=4, n_samples=500, n_eval=16, rounds=2), reward=("r_cot", "r_e2e")))
+
+
+@pytest.mark.parametrize("recording", [CHAINS, STARS], ids=["chains", "stars"])
+def test_tables_of_the_linear_chain_are_checked(tmp_path, recording):
+    for config in recording.configs:
+        run_one(config, tmp_path / "runs")
+    promote(recording, tmp_path / "runs", tmp_path)
+    table = load(recording, tmp_path)
+    check_table(recording, table)
+    spoils = [
+        lambda table: table.assign(chain=1.2),
+        lambda table: table.assign(long=0.5),
+        lambda table: table.assign(extra=0),
+        lambda table: table.drop(columns="greedy_r_cot"),
+        lambda table: table.iloc[:-1],
+        lambda table: table.iloc[::-1],
+        lambda table: table.assign(kept=501) if "kept" in table else table.assign(worst_chain=-1),
+        lambda table: table.assign(reward="r_e2e") if "reward" in table else table.assign(p_cot=0.2),
+    ]
+    for spoil in spoils:
+        with pytest.raises((AssertionError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
+            check_table(recording, spoil(table))
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,12 @@ def check_sgd(
     return float(worst)
 
 
-def check_head(
-    gap: Formula = lambda m, lam, steps, delta: 2 * m / lam * sqrt((1 + log(steps)) / (delta * steps)),
-) -> None:
+def head_gap(m: int, lam: float, steps: float, delta: float) -> float:
+    """cor-head: with probability 1 - delta no score is farther from the minimiser's than this."""
+    return 2 * m / lam * sqrt((1 + log(steps)) / (delta * steps))
+
+
+def check_head(gap: Formula = head_gap) -> None:
     """cor-head: at most a share delta of the runs has a score farther than `gap` from the minimiser's."""
     for p, lam, steps in ((0.25, 0.05, 20), (0.6, 0.2, 200)):
         averaged, _, margins, weights = sgd_runs(p, lam, steps, 400)
@@ -73,10 +76,22 @@ def check_steps(steps: Formula = enough) -> None:
         hold("lem-steps", t >= 1 and (1 + log(t)) / t <= bound * (1 + 1e-12), f"not enough for B = {bound:.2g}")
 
 
-def check_pretraining_constants(
-    ridge: Formula = lambda kappa: kappa / (4 * log(1 / kappa)),
-    inverse: Formula = lambda d, eps, delta: 576 * d**2 * (d + 1) ** 5 * log(2 * (d + 1) / eps) ** 2 / delta / eps**4,
-) -> None:
+def theorem_ridge(kappa: float) -> float:
+    """thm-pretraining: the ridge that leaves a bias of kappa at most."""
+    return kappa / (4 * log(1 / kappa))
+
+
+def inverse_budget(d: int, eps: float, delta: float) -> float:
+    """thm-pretraining: 1/B, where T = (2/B) ln(2/B) steps of each head are enough."""
+    return 576 * d**2 * (d + 1) ** 5 * log(2 * (d + 1) / eps) ** 2 / delta / eps**4
+
+
+def enough_samples(d: int, p: float, eps: float, delta: float) -> float:
+    """thm-pretraining: samples of D(p) after which, with probability 1 - 2 delta, all x are answered up to eps."""
+    return max(2 * enough(1 / inverse_budget(d, eps, delta)) / p, 8 / p * log(1 / delta))
+
+
+def check_pretraining_constants(ridge: Formula = theorem_ridge, inverse: Formula = inverse_budget) -> None:
     """thm-pretraining: ridge bias and SGD error of a head stay below kappa with the stated lambda and T."""
     for d, eps, delta in product((3, 10, 50, 1000), (1e-4, 0.01, 0.5, 1), (0.01, 0.5)):
         kappa = eps / (2 * (d + 1))
@@ -100,7 +115,7 @@ def check_pretraining(
     rng, worst, eps = numpy_rng(3, "init"), 0.0, 0.02
     for d, p in product((3, 4), shares):
         kappa = eps / (2 * (d + 1))
-        lam = kappa / (4 * log(1 / kappa))
+        lam = theorem_ridge(kappa)
 
         def nudge(head: exact_chain.Head, m: int, size: float = kappa / 8) -> np.ndarray:
             direction = rng.normal(size=m)

@@ -1,0 +1,194 @@
+"""Verdicts of chapter 3 follow from tables: right ones pass, wrong ones do not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntprl import checks_linear as checks
+from ntprl import checks_recovery, claims, theory
+from ntprl.linear_recordings import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
+from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, both_sides
+
+
+def threshold(switch: float = 1 / 3, **changed) -> pd.DataFrame:
+    """As an ideal chain would give it; `changed` holds for all rows."""
+    rows = []
+    for d in SIZES:
+        for p in CHAIN_P_COT:
+            goes_on = float(p > switch)
+            row = dict(d=d, p_cot=p, worst_chain=0.02, worst_short=0.03, long=p, greedy_long=goes_on)
+            row |= dict(greedy_r_cot=0.5 + goes_on / 2, greedy_r_e2e=0.5 + goes_on / 2)
+            rows += [row | {"run": f"{d} {p} {seed}", "seed": seed} | changed for seed in range(5)]
+    return pd.DataFrame(rows)
+
+
+def samples(power: float = 0.5) -> pd.DataFrame:
+    """An error that falls like a power of the number of samples."""
+    sizes = [(d, n, seed) for d in SIZES for n in (1000, 16_000, 256_000, 4_096_000) for seed in range(5)]
+    rows = [dict(d=d, n_samples=n, seed=seed, worst_chain=0.3 * (1000 / n) ** power) for d, n, seed in sizes]
+    return pd.DataFrame(rows).assign(worst_short=0.001)
+
+
+def spoiled(table: pd.DataFrame, where: pd.Series, **changed) -> pd.DataFrame:
+    """One row among those in `where` gets other values."""
+    table = table.copy()
+    table.loc[table.index[where][0], list(changed)] = list(changed.values())
+    return table
+
+
+def test_an_ideal_chain_reproduces_theorem_1():
+    verdict, text = checks.check_theorem_1(threshold(), samples())
+    assert verdict == REPRODUCED
+    assert "off by 0.030 at most" in text and text.count("[") == len(SIZES)  # an interval for each d
+
+
+@pytest.mark.parametrize(
+    ("changed", "power"), [(dict(worst_chain=0.2), 0.5), (dict(worst_short=0.2), 0.5), ({}, 0.1), ({}, 0)]
+)
+def test_a_chain_that_is_off_on_some_input_is_only_part_of_it(changed, power):
+    assert checks.check_theorem_1(threshold(**changed), samples(power)).verdict == PARTLY
+
+
+@pytest.mark.parametrize("switch", [0.25, 0.36, -1, 2])
+def test_another_flip_is_noticed(switch):
+    assert checks.check_theorem_1(threshold(switch), samples()).verdict == NOT_REPRODUCED
+
+
+def test_one_run_that_answers_otherwise_is_noticed():
+    table = threshold()
+    low, high = (table["d"] == 25) & (table["p_cot"] == 0.2), (table["d"] == 25) & (table["p_cot"] == 0.5)
+    for where, changed in (
+        (low, dict(greedy_long=0.1)),
+        (low, dict(greedy_r_e2e=0.6)),
+        (high, dict(greedy_r_cot=0.9)),
+    ):
+        assert checks.check_theorem_1(spoiled(table, where, **changed), samples()).verdict == NOT_REPRODUCED
+
+
+def star(factor: float = 2.0, lift: float = 0.0) -> pd.DataFrame:
+    """Odds of long that grow by `factor` each round; `lift` is added to each P(long)."""
+    rows = []
+    for reward, shares in (("r_cot", STAR_ROUNDS), ("r_e2e", (0.25, 0.01))):
+        for p in shares:
+            odds = p / (1 - p) * factor ** np.arange(STAR_ROUNDS[p] + 1)
+            for n, share in enumerate(odds / (1 + odds)):
+                row = dict(reward=reward, p_cot=p, round=n, long=share + lift * (1 - share))
+                row |= dict(predicted=theory.star_recursion(p, n), greedy_long=float(share > 1 / 3))
+                rows += [row | {"run": f"{reward} {p} {seed}", "seed": seed} for seed in range(5)]
+    return pd.DataFrame(rows)
+
+
+def test_the_recursion_reproduces_theorem_2():
+    verdict, text = checks.check_theorem_2(star())
+    assert verdict == REPRODUCED
+    assert "largest deviation of P(long) 0.000 from" in text and "p_0 = 0.001: it starts at 0.001" in text
+
+
+@pytest.mark.parametrize(("factor", "lift"), [(1.7, 0), (2.4, 0), (1, 0), (2, 0.1)])
+def test_another_growth_is_noticed(factor, lift):
+    assert checks.check_theorem_2(star(factor, lift)).verdict == NOT_REPRODUCED
+
+
+def test_small_starts_are_told_apart_and_late_odds_do_not_count():
+    table = star()
+    lifted = table.assign(long=table["long"].mask(table["p_cot"] == 0.001, table["long"] + 0.1 * (1 - table["long"])))
+    assert checks.check_theorem_2(lifted).verdict == REPRODUCED
+    ends = table.assign(long=table["long"].clip(upper=0.975))
+    assert checks.check_theorem_2(ends).verdict == REPRODUCED
+    assert checks.check_theorem_2(table.assign(long=table["long"].clip(upper=0.94))).verdict == NOT_REPRODUCED
+
+
+def test_odds_that_do_not_quite_double_are_only_part_of_it():
+    table = star()
+    once = (table["p_cot"] == 0.02) & (table["round"] == 3)
+    off = table["long"].mask(once, table["long"] + 0.0125)
+    assert checks.check_theorem_2(table.assign(long=off)).verdict == PARTLY
+
+
+def test_rounds_are_counted():
+    verdict, text = checks.check_rounds(star())
+    assert verdict == REPRODUCED
+    assert "1 (1) from p_0 = 0.25, 3 (3) from p_0 = 0.1" in text and "in 30 of 30 runs" in text
+    assert "end-to-end reward in 10 of 10" in text
+
+
+def test_a_late_or_missing_flip_is_noticed():
+    table = star()
+    one = (table["run"] == "r_cot 0.1 2") & (table["round"] == 3)
+    assert checks.check_rounds(spoiled(table, one, greedy_long=0.2)).verdict == PARTLY
+    rare = (table["run"] == "r_cot 0.001 2") & (table["round"] == 9)
+    assert checks.check_rounds(spoiled(table, rare, greedy_long=0.2)).verdict == REPRODUCED  # stated: within one round
+    never = table.assign(greedy_long=table["greedy_long"].mask(table["run"] == "r_cot 0.1 2", 0.0))
+    assert checks.check_rounds(never).verdict == NOT_REPRODUCED
+    assert checks.check_rounds(star(1.5)).verdict == NOT_REPRODUCED
+
+
+def rare(few: float = 0.5, control: float = 1.0, many: float = 1.0) -> pd.DataFrame:
+    cases = [(d, p, 100 * d**2, r) for d in RARE_SIZES for p, r in ((2.0**-d, few), (0.25, control))]
+    cases += [(d, 2.0**-d, 20 * d * 2**d, many) for d in (8, 10, 12)]
+    rows = []
+    for d, p, n, right in cases:
+        for seed, step in ((seed, step) for seed in range(5) for step in range(d + 2)):
+            row = dict(run=f"{d} {p} {n} {seed}", seed=seed, d=d, p_cot=p, n_samples=n, round=step, kept=n, kept_long=p)
+            rows.append(row | {"greedy_r_cot": right if step == d + 1 else 0.5})
+    return pd.DataFrame(rows)
+
+
+def test_exponentially_rare_needs_the_failure_and_the_control():
+    verdict, text = checks.check_rare(rare())
+    assert verdict == REPRODUCED
+    assert "0.50 to 0.50 (d = 20, 0.038 long samples on average)" in text and "1.00 to 1.00 (d = 12)" in text
+    assert checks.check_rare(rare(few=0.9)).verdict == NOT_REPRODUCED
+    assert checks.check_rare(rare(control=0.9)).verdict == NOT_REPRODUCED
+    assert checks.check_rare(rare(many=0.5)).verdict == REPRODUCED  # only reported
+    table = rare()
+    one = (table["d"] == 20) & (table["p_cot"] < 0.25) & (table["round"] == 21)
+    assert checks.check_rare(spoiled(table, one, greedy_r_cot=0.7)).verdict == NOT_REPRODUCED
+
+
+def test_ends_count_the_long_samples_of_pretraining():
+    ends = checks.rare_ends(rare()).set_index(["d", "p_cot", "n_samples"])
+    assert ends.loc[(8, 2.0**-8, 6400), "long_samples"] == 25
+    assert ends["lowest"].equals(ends["highest"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ["calibrated", "within .1 of p", "within .1 of (1 - p)/2", "x_1 and EOS, at chance"]),
+        (dict(long=0.4), ["not calibrated", None, None, None]),
+        (dict(worst_chain=0.2, worst_short=0.2), [None, "farther than .1 from p", "farther than .1 away", None]),
+        (dict(greedy_long=1.0, greedy_r_cot=1.0), [None, None, None, "the right chain"]),
+        (dict(greedy_long=0.4, greedy_r_cot=0.7), [None, None, None, "mixed"]),
+        (dict(greedy_long=1.0, greedy_r_cot=0.7), [None, None, None, "mixed"]),
+    ],
+)
+def test_live_verdicts_in_words(changed, words):
+    row = dict(long=0.25, worst_chain=0.05, worst_short=0.05, greedy_long=0.0, greedy_r_cot=0.5, greedy_r_e2e=0.5)
+    found = checks.live_verdicts(row | changed, 0.25).values()
+    assert all(word in (None, said) for word, said in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sides", "verdict"),
+    [
+        ((REPRODUCED, REPRODUCED), REPRODUCED),
+        ((PARTLY, REPRODUCED), PARTLY),
+        ((REPRODUCED, NOT_REPRODUCED), NOT_REPRODUCED),
+    ],
+)
+def test_the_weaker_side_decides(sides, verdict):
+    both = both_sides(Verdict(sides[0], "two rounds"), Verdict(sides[1], "three rounds"))
+    assert both.verdict == verdict
+    assert both.evidence == f"linear chain ({sides[0]}): two rounds; transformer ({sides[1]}): three rounds"
+
+
+def test_c14_and_c15_read_both_sides(monkeypatch):
+    for name, check in (("check_rounds", claims.check_rounds), ("check_exponentially_rare", claims.check_rare)):
+        with monkeypatch.context() as patch:
+            patch.setattr(checks_recovery, name, lambda table: Verdict(NOT_REPRODUCED, "no"))
+            patch.setattr(checks, "check_rounds", lambda table: Verdict(REPRODUCED, "yes"))
+            patch.setattr(checks, "check_rare", lambda table: Verdict(REPRODUCED, "yes"))
+            assert check(None, None).verdict == NOT_REPRODUCED
+    by_id = {claim.id: claim for claim in claims.CLAIMS}
+    assert by_id["C14"].chapters == by_id["C15"].chapters == ["03_linear_chain", "04_rl_recovery"]
