@@ -3,8 +3,8 @@
 One step is one sample at one position. All contestants take the same averaged steps 1/(lambda t), at lambda = .01, on
 D(p_cot), in float64:
 
-    ntprl, one run       `ntprl.linear_sgd.train` on one thread; drawing the samples is in its time
-    ntprl, all cores     `ntprl.linear_runs.fit`, one run for each thread
+    ntprl, one run       `ntprl.linear.sgd.train` on one thread; drawing the samples is in its time
+    ntprl, all cores     `ntprl.linear.runs.fit`, one run for each thread
     SGDClassifier        one fit for each position; drawing and building features is NOT in its time
     torch loop           one sample after the other, all positions of it at once, gradients written by hand, one thread;
                          drawing is NOT in its time
@@ -32,8 +32,8 @@ import pandas as pd
 import torch
 
 from ntprl.errors import InputError, require, require_integer, require_number
-from ntprl.linear_runs import fit
-from ntprl.linear_sgd import MIXTURE, draw_demonstration, train
+from ntprl.linear.runs import fit
+from ntprl.linear.sgd import MIXTURE, draw_demonstration, train
 from ntprl.records import provenance, write_atomically
 
 try:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ntprl import checks_linear as linear
 from ntprl import checks_pretraining as ntp
 from ntprl import checks_recovery as rl
 from ntprl import records
+from ntprl.linear import checks as linear
 from ntprl.recordings import RECORDINGS, Recording
 from ntprl.verdicts import NOT_RUN, Verdict, both_sides
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
-from ntprl.linear_recordings import LINEAR_RECORDINGS
+from ntprl.linear.recordings import LINEAR_RECORDINGS
 from ntprl.recording import Recording, grid
 from ntprl.recovery import RecoveryRun, recovery
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import checks_linear as checks
 from ntprl import checks_recovery, claims, theory
-from ntprl.linear_recordings import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
+from ntprl.linear import checks as checks
+from ntprl.linear.recordings import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
 from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, both_sides
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ntprl import theory
-from ntprl.linear_chain import inputs
-from ntprl.linear_experiments import (
+from ntprl.linear.chain import inputs
+from ntprl.linear.experiments import (
     LIGHT,
     SAMPLES,
     ChainRun,
@@ -18,7 +18,7 @@ from ntprl.linear_experiments import (
     ridge_long,
     worst,
 )
-from ntprl.linear_runs import default_ridge, fit, population
+from ntprl.linear.runs import default_ridge, fit, population
 from ntprl.records import config_hash
 from ntprl.sweep import run_one
 

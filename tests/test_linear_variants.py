@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from ntprl import beyond, beyond_figures, beyond_theory, linear_answers, linear_runs
 from ntprl.errors import InputError
-from ntprl.linear_answers import cut, draw, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
-from ntprl.linear_chain import inputs
-from ntprl.linear_variants import GeneralChain, fit, logistic_ridge, measure, pretrain, star
+from ntprl.linear import answers as linear_answers
+from ntprl.linear import beyond, beyond_figures, beyond_theory
+from ntprl.linear import runs as linear_runs
+from ntprl.linear.answers import cut, draw, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
+from ntprl.linear.chain import inputs
+from ntprl.linear.variants import GeneralChain, fit, logistic_ridge, measure, pretrain, star
 from ntprl.proofs import beyond as proofs
 from ntprl.seeds import numpy_rng
 

@@ -212,6 +212,16 @@ WRONG = {
         {"odds_needed": lambda mu: max(mu, (1 - 3 * mu) / 2)},
     ),
     "lowest threshold 1/8": ("prop-three", beyond.check_three_lengths, {"least": Fraction(1, 8)}),
+    "mu/2 for the chain": (
+        "cor-three-chain",
+        beyond.check_three_lengths_chain,
+        {"odds_needed": lambda mu: max(mu / 2, (1 - 3 * mu) / 2)},
+    ),
+    "the chain's lowest threshold 1/7": (
+        "cor-three-chain",
+        beyond.check_three_lengths_chain,
+        {"least": Fraction(1, 7)},
+    ),
     "factor r_L/r_S": ("prop-weights", beyond.check_weights, {"factor": lambda long, short: long / short}),
     "cost 1/d": ("prop-weights", beyond.check_weights, {"cost": lambda d: 1 / d}),
     "discount 2^(-1/d)": ("prop-weights", beyond.check_weights, {"discount": lambda d: 2 ** (-1 / d)}),

@@ -13,7 +13,7 @@ import pytest
 from ntprl import records
 from ntprl.baselines import SAMPLES, BaselineRun
 from ntprl.experiments import LearningOrder, PretrainingRun
-from ntprl.linear_experiments import ChainRun, ChainStarRun
+from ntprl.linear.experiments import ChainRun, ChainStarRun
 from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
     collect,

@@ -195,6 +195,24 @@ def check_three_lengths(
     agree("prop-three", "cut to short after a round", cut / (1 - full - cut), kept["cut"] / kept["short"])
 
 
+def check_three_lengths_chain(
+    odds_needed: Formula = lambda mu: max(mu, (1 - 3 * mu) / 2), least: Fraction = Fraction(1, 6)
+) -> None:
+    """cor-three-chain: after token k + 1 no feature tells cut from full chains; then the two comparisons by mass."""
+    for d, k in ((4, 2), (5, 2), (5, 3)):
+        for name, last in (("full", k), ("cut", d - 1)):  # which product token k + 1 is
+            rows = [features(k + 2, x, (*chain(x)[:k], chain(x)[last])) for x in prompts(d)]
+            hold("cor-three-chain", not np.any(np.sum(rows, axis=0)), f"a feature leans on {name} chains, d = {d}")
+    for mu in (Fraction(0), Fraction(1, 10), Fraction(1, 5), Fraction(2, 5), Fraction(9, 10)):
+        star = odds_needed(mu) / (1 + odds_needed(mu))
+        for full, long in ((star - TINY, False), (star + TINY, True)):
+            cut = mu * (1 - full)
+            found = full + cut > (1 - full - cut) / 2 and full > cut
+            hold("cor-three-chain", found == long, f"wrong side of the threshold at mu = {mu}, f = {float(full):.6f}")
+    best = min(odds_needed(Fraction(i, 1000)) for i in range(1001))
+    agree("cor-three-chain", "lowest threshold", least, best / (1 + best))
+
+
 def check_weights(
     factor: Formula = lambda long, short: 2 * long / short,
     cost: Formula = lambda d: 1 / (2 * d - 1),

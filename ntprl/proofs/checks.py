@@ -43,6 +43,7 @@ CHECKS: dict[str, tuple[Callable, ...]] = {
     "prop-noise-star": (beyond.check_noise_star,),
     "prop-skip": (beyond.check_skip,),
     "prop-three": (beyond.check_three_lengths,),
+    "cor-three-chain": (beyond.check_three_lengths_chain,),
     "prop-weights": (beyond.check_weights,),
     "cor-no-rest": (beyond.check_no_rest,),
     "prop-process": (beyond.check_process,),

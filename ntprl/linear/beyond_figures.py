@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from ntprl import beyond, beyond_theory
 from ntprl.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, rate_axis
+from ntprl.linear import beyond, beyond_theory
 
 DECODING_COLORS = {"stop first": PURPLE, "likeliest token": ORANGE}
 REWARD_COLORS = {"chain": RED, "end-to-end": BLUE, "process": GREEN}

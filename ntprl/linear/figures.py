@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 
 from ntprl import theory
-from ntprl.checks_linear import worst_errors
 from ntprl.checks_recovery import rl_rows
 from ntprl.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, mark_threshold, rate_axis
-from ntprl.linear_chain import LinearChain
+from ntprl.linear.chain import LinearChain
+from ntprl.linear.checks import worst_errors
 
 SIZE_COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE)
 START_COLORS = (RED, PURPLE, ORANGE, GREEN, BLUE, "black")

@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from ntprl.errors import require, require_choice, require_integer
 from ntprl.experiments import from_profile
-from ntprl.linear_chain import LinearChain, inputs
-from ntprl.linear_runs import REWARDS, default_ridge, fit, population, require_positive, star
+from ntprl.linear.chain import LinearChain, inputs
+from ntprl.linear.runs import REWARDS, default_ridge, fit, population, require_positive, star
 
 # Chains lighter than this are not added up: an untrained chain of 50 links has millions of them, and only r_e2e needs
 # the sum. Its column `unresolved` says how much was left out.

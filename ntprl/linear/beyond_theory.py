@@ -43,7 +43,8 @@ def three_lengths_odds(mu: Number, checks: bool = True) -> Number:
     """odds(f) above which greedy writes the full chain; mu = c/(1 - f), c the share of cut chains (prop-three).
 
     A reader who checks the last link: max(mu/2, (1 - 3 mu)/2). One who cannot see, after the cut, whether the token
-    was a link or the parity has to stop against all cut chains, not half of them: max(mu, (1 - 3 mu)/2).
+    was a link or the parity has to stop against all cut chains, not half of them: max(mu, (1 - 3 mu)/2)
+    (cor-three-chain).
     """
     return max(mu / 2 if checks else mu, (1 - 3 * mu) / 2)
 

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import expit, log_expit
 
 from ntprl.errors import require, require_integer, require_number
-from ntprl.linear_sgd import compiled, link_score, logistic
+from ntprl.linear.sgd import compiled, link_score, logistic
 from ntprl.seeds import numpy_rng
 
 

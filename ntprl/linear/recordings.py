@@ -1,6 +1,6 @@
 """The recordings of chapter 3, seeds and configurations stated beforehand."""
 
-from ntprl.linear_experiments import ChainRun, ChainStarRun, default_samples
+from ntprl.linear.experiments import ChainRun, ChainStarRun, default_samples
 from ntprl.recording import Recording, Run, grid
 
 CHAPTER_03 = "03_linear_chain"

@@ -31,8 +31,8 @@ from scipy.special import expit
 
 from ntprl import theory
 from ntprl.errors import InputError, require, require_choice, require_integer, require_number
-from ntprl.linear_chain import LinearChain, inputs
-from ntprl.linear_sgd import MIXTURE, R_COT, R_E2E, train
+from ntprl.linear.chain import LinearChain, inputs
+from ntprl.linear.sgd import MIXTURE, R_COT, R_E2E, train
 from ntprl.seeds import numpy_rng
 
 REWARDS = {"r_cot": R_COT, "r_e2e": R_E2E}

@@ -22,8 +22,8 @@ from scipy.linalg import solve
 from scipy.special import expit, log_expit
 
 from ntprl.errors import InputError, require, require_integer, require_number
-from ntprl.linear_answers import Parts, Reward, draw, full, lengths, prompts, r_e2e, wrong_links
-from ntprl.linear_sgd import compiled, logistic
+from ntprl.linear.answers import Parts, Reward, draw, full, lengths, prompts, r_e2e, wrong_links
+from ntprl.linear.sgd import compiled, logistic
 from ntprl.seeds import numpy_rng
 
 CERTAIN = 40.0  # logit of a classifier that has seen a single label

@@ -14,17 +14,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from ntprl import theory
-from ntprl.beyond_theory import (
-    length_cost_factor,
-    noise_factor,
-    noise_left,
-    noise_threshold,
-    odds,
-    share,
-    three_lengths_odds,
-)
 from ntprl.errors import require, require_integer, require_number
-from ntprl.linear_answers import (
+from ntprl.linear.answers import (
     Kind,
     Parts,
     cut,
@@ -39,8 +30,17 @@ from ntprl.linear_answers import (
     strided,
     with_length_cost,
 )
-from ntprl.linear_chain import inputs
-from ntprl.linear_variants import measure, pretrain, star
+from ntprl.linear.beyond_theory import (
+    length_cost_factor,
+    noise_factor,
+    noise_left,
+    noise_threshold,
+    odds,
+    share,
+    three_lengths_odds,
+)
+from ntprl.linear.chain import inputs
+from ntprl.linear.variants import measure, pretrain, star
 from ntprl.measure import crossing
 
 SIZES = {  # profile: samples of each fit, and the seeds

@@ -1,0 +1,1 @@
+"""The linear chain of both theorems: chapter 3 and its proofs."""
