@@ -1,10 +1,55 @@
-"""Frozen configurations of the multiplication chapter, and what they run: a config -> a table."""
+"""Frozen configurations of the multiplication chapter, and what they run: a config -> a table.
+
+A chapter asks for `multiplication(profile, ...)` and calls `.recover()` or `.run()`.
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+import torch
+
 from ntprl.experiments import TrainingRun
-from ntprl.multiplication import Multiplication
+from ntprl.multiplication import MARK, Multiplication
 from ntprl.recovery import Reinforced
+from ntprl.sampling import greedy
+from ntprl.seeds import numpy_rng
+from ntprl.transformer import Transformer
+
+
+@torch.inference_mode()
+def rival_probability(model: Transformer, task: Multiplication, prompts: np.ndarray) -> np.ndarray:
+    """Where long and short part, the probability of the likeliest token that is not the chain's, (n,).
+
+    Over 1 - p_cot it estimates m, the short answers' strongest continuation there: the threshold should be m/(1 + m).
+    They part at the first token where short answers are marked, else at the second.
+    """
+    branch = 0 if task.marked else 1
+    long = task.long(prompts)
+    device = model.embed.weight.device
+    inputs = torch.as_tensor(np.hstack((prompts, long[:, :branch])), device=device)
+    chances = model(inputs, n_out=1)[:, 0].float().softmax(-1).cpu().numpy()
+    chances[np.arange(len(prompts)), long[:, branch]] = 0.0
+    return chances.max(axis=1)
+
+
+def digit_accuracy(model: Transformer, task: Multiplication, n: int, seed: int) -> pd.DataFrame:
+    """Which digits of the product are right: kind (short, long), place (0: the last digit), accuracy over n test pairs.
+
+    The kind is forced by its first token, #### or the first digit of the chain; the rest is decoded greedily. So the
+    task must mark short answers. An answer that never names a number has no right digit.
+    """
+    prompts = task.prompts(n, numpy_rng(seed, "evaluation"), test=True)
+    truth, rows = task.short(prompts)[:, 1:-1], []  # (n, 2k)
+    for kind, first in (("short", np.full((n, 1), MARK)), ("long", task.long(prompts)[:, :1])):
+        written = greedy(model, np.hstack((prompts, first)), task.eos, task.long_length)
+        answers = np.hstack((first, written))
+        number = task.final(answers)
+        digits = np.where((number >= 0)[:, None], number[:, None] // 10 ** np.arange(2 * task.k) % 10, -1)
+        rows += [
+            {"kind": kind, "place": i, "accuracy": share} for i, share in enumerate((digits == truth).mean(axis=0))
+        ]
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
@@ -19,9 +64,23 @@ class MultiplicationRun(TrainingRun):
     def task(self) -> Multiplication:
         return Multiplication(self.k, self.marked, self.test_share)
 
+    def measure(self, step: int, model: Transformer) -> list[dict]:
+        """Also rival: the mean of `rival_probability`."""
+        prompts = self.task.prompts(self.n_eval, numpy_rng(self.seed, "evaluation", step), test=True)
+        rival = float(rival_probability(model, self.task, prompts).mean())
+        return [row | {"rival": rival} for row in super().measure(step, model)]
+
 
 @dataclass(frozen=True)
 class MultiplicationRecovery(Reinforced, MultiplicationRun):
     """Both phases on k x k multiplication."""
 
     start_kind = MultiplicationRun
+
+
+@dataclass(frozen=True)
+class MultiplicationDigits(MultiplicationRun):
+    """The same run, measured digit by digit: rows of `digit_accuracy` for each measured step."""
+
+    def measure(self, step: int, model: Transformer) -> list[dict]:
+        return digit_accuracy(model, self.task, self.n_eval, self.seed).to_dict("records")
