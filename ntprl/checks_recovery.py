@@ -210,12 +210,14 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
     runs = updates.groupby("run")["tokens"].sum().to_frame().assign(d=end["d"])
     runs["steps"] = table[table["phase"] == "pretraining"].groupby("run")["step"].max()
     runs["knows"], runs["recovered"] = start["chain_accuracy"] > 0.5, end["greedy_accuracy"] > RECOVERED
+    runs["wrong"] = start["link_error"]
     runs["first"] = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
     good = runs[runs["recovered"]].groupby("d")
     sizes = runs.groupby("d")
     return pd.DataFrame(
         {
             "pre-training steps": sizes["steps"].max(),
+            "wrong links before RL": sizes["wrong"].mean().round(4),
             "chain known before RL": [f"{n} of {size}" for n, size in sizes["knows"].agg(["sum", "size"]).to_numpy()],
             "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
             "first round at .95": good["first"].mean(),

@@ -222,7 +222,7 @@ RECORDINGS = {
             "d = 200, p_cot = .25: does it still recover, and at what cost?",
             CHAPTER_04,
             grid(replace(START, d=200, steps=2000, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
-            "not yet measured; some 45 minutes on two CPU cores",
+            "40 minutes on two CPU cores",
         ),
         Recording(
             "long_run_paper",

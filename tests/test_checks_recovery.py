@@ -164,12 +164,13 @@ def test_recovery_in_words():
 
 
 def test_cost_is_that_of_the_runs_that_recovered():
-    work = dict(grad_norm=1.0, tokens=100.0)
+    work = dict(grad_norm=1.0, tokens=100.0, link_error=0.001)
     unlearned = dict(chain_accuracy=0.0, **work)
     rows = [row for d in (10, 25) for seed in range(3) for row in run(f"{d} {seed}", start=work, d=d)]
     rows += run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5, tokens=1.0), d=25)
     table = checks.cost_by_size(pd.DataFrame(rows))
     assert table["chain known before RL"].tolist() == ["3 of 3", "3 of 4"]
+    assert table["wrong links before RL"].tolist() == [0.001, 0.001]
     assert table["recovered"].tolist() == ["3 of 3", "3 of 4"]
     assert table["pre-training steps"].tolist() == [600, 600]
     assert table["first round at .95"].tolist() == [10, 10]
