@@ -21,7 +21,7 @@ from ntprl.experiments import PretrainingRun
 from ntprl.parity import Parity
 from ntprl.posttrain import PosttrainConfig, Reward
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
-from ntprl.records import provenance, write_atomically
+from ntprl.records import code_version, provenance, write_atomically
 from ntprl.seeds import numpy_rng
 from ntprl.task import PAD
 from ntprl.transformer import Transformer
@@ -257,6 +257,7 @@ def require_options(threads: int, out: Path | None, **counts: int) -> None:
         require_integer(name, value, low=1)
     require(1 <= threads <= os.cpu_count(), "threads", threads, f"from 1 to {os.cpu_count()} here")
     require(out is None or out.suffix == ".csv", "out", str(out), "a file name ending in .csv")
+    code_version()  # now: somebody may edit the checkout while this runs
 
 
 def facts_of(started: datetime, device: str = "cpu", **versions: str) -> dict:

@@ -32,7 +32,7 @@ def weights(model: LinearChain, best: LinearChain) -> None:
         ax.set_title(title, fontsize="medium")
         ax.grid(axis="x", visible=False)
     axes[0].set_ylabel("weight")
-    axes[1].legend(loc="lower left", fontsize="small", handlelength=1)
+    axes[1].legend(loc="upper left", fontsize="small", handlelength=1)
 
 
 def theorem_1(table: pd.DataFrame) -> None:
