@@ -9,6 +9,7 @@ from ntprl import checks_pretraining as ntp
 from ntprl import checks_recovery as rl
 from ntprl import records
 from ntprl.linear import checks as linear
+from ntprl.multiplication import checks as multiplication
 from ntprl.recordings import RECORDINGS, Recording
 from ntprl.verdicts import NOT_RUN, Verdict, both_sides
 
@@ -179,6 +180,8 @@ CLAIMS = (
         "Multi-digit multiplication shows the same; its hardest case fails",
         "seed; hardest case second-hand",
         MULTIPLY,
+        ("multiplication_seeds", "multiplication_3", "multiplication_hard"),
+        multiplication.check_multiplication,
     ),
     Claim("C17", "Llama models on GSM8K and MATH mixtures show the same", "seed", LLAMA),
     Claim(
@@ -196,4 +199,12 @@ CLAIMS = (
 OURS = (
     Claim("O1", "Sums modulo 3: the threshold moves to 1/4", "ours", NTP, ("modulus_3",), ntp.check_modulus(3)),
     Claim("O2", "Sums modulo 5: the threshold moves to 1/6", "ours", NTP, ("modulus_5",), ntp.check_modulus(5)),
+    Claim(
+        "O3",
+        "Multiplication: the threshold is 1/2 with marked short answers, and m/(1 + m) with bare ones",
+        "ours",
+        MULTIPLY,
+        ("multiplication_threshold",),
+        multiplication.check_branch,
+    ),
 )

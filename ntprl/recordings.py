@@ -6,6 +6,7 @@ from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
 from ntprl.linear.recordings import LINEAR_RECORDINGS
+from ntprl.multiplication.recordings import MULTIPLICATION_RECORDINGS
 from ntprl.recording import Recording, grid
 from ntprl.recovery import RecoveryRun, recovery
 
@@ -224,6 +225,7 @@ RECORDINGS = {
             grid(replace(START, d=200, steps=2000, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
             "40 minutes on two CPU cores",
         ),
+        *MULTIPLICATION_RECORDINGS,
         Recording(
             "long_run_paper",
             "d = 50, p_cot = .25: do ten million demonstrations help?",

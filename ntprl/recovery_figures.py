@@ -19,8 +19,8 @@ TEMPERATURE_COLORS = {0.75: BLUE, 1.0: GREEN, 1.5: RED}
 REWARD_NAMES = {"r_e2e": "end-to-end reward", "r_cot": "chain reward"}
 
 
-def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.4)) -> None:
-    """Accuracy and median greedy length through pre-training and then RL. One run, or several as bands."""
+def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.4), chance: float | None = 0.5) -> None:
+    """Accuracy and median greedy length through pre-training and then RL, d being the longest. One run, or bands."""
     fig, axes = plt.subplots(2, 2, figsize=size, sharex="col", sharey="row")
     for column, phase in enumerate(("pretraining", "rl")):
         part = table[table["phase"] == phase]
@@ -28,7 +28,8 @@ def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.
         top, bottom = axes[:, column]
         band(top, part, "step", "sampled_accuracy", ORANGE, "sampled")
         band(top, part, "step", "greedy_accuracy", BLUE, "greedy")
-        top.axhline(0.5, color=GREY, ls=":")
+        if chance is not None:
+            top.axhline(chance, color=GREY, ls=":")
         rate_axis(top, "accuracy" if column == 0 else "")
         band(bottom, part, "step", "greedy_median_length", BLUE, "greedy")
         bottom.set(xlabel="step" if column == 0 else "round", xlim=(0, part["step"].max()))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ntprl.errors import InputError
 from ntprl.mixture import Mixture
-from ntprl.multiplication import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
+from ntprl.multiplication.task import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
 from ntprl.seeds import numpy_rng
 from ntprl.task import PAD, lengths
 

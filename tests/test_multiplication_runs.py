@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ntprl import multiplication_runs as runs
 from ntprl.errors import InputError
-from ntprl.multiplication import EOS, MARK, Multiplication
-from ntprl.multiplication_runs import MultiplicationDigits, MultiplicationRecovery, MultiplicationRun
+from ntprl.multiplication import runs
+from ntprl.multiplication.runs import MultiplicationDigits, MultiplicationRecovery, MultiplicationRun
+from ntprl.multiplication.task import EOS, MARK, Multiplication
 from ntprl.seeds import numpy_rng
 from ntprl.task import PAD
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from ntprl.experiments import TrainingRun, from_profile
-from ntprl.multiplication import MARK, Multiplication
+from ntprl.multiplication.task import MARK, Multiplication
 from ntprl.recovery import Reinforced
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng

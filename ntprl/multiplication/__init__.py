@@ -1,0 +1,1 @@
+"""Multiplication: chapter 5."""
