@@ -424,7 +424,7 @@ def test_recorded_tables_are_what_they_claim_to_be(recording):
     for facts in run_facts(recording):
         assert facts["origin"] == "measured here"
         assert len(facts["commit"]) == 40
-        assert facts["wall_s"] > 0
+        assert facts["wall_s"] >= 0  # to a tenth of a second
 
 
 def test_every_recorded_file_belongs_to_a_recording():
