@@ -15,7 +15,7 @@ from math import exp
 import numpy as np
 from numba import njit
 
-BLOCK = 8  # long samples taken together, four at a time where rows of weights are read or written
+BLOCK = 16  # long samples taken together, four at a time where rows of weights are read or written
 LANES = 16  # rows are padded with zeros to a multiple of this, which vector instructions like
 MIXTURE, R_COT, R_E2E = 0, 1, 2  # where samples come from: the mixture, or rollouts that earn this reward
 
@@ -49,14 +49,16 @@ def logistic(score):
 @compiled
 def draw_input(state, x):
     """Fill x, (d,), with independent fair signs; returns their product."""
-    parity, word = 1.0, np.uint64(0)
-    for j in range(len(x)):
-        if j % 64 == 0:
-            word = next_word(state)
-        x[j] = 1.0 - 2.0 * (word & np.uint64(1))
-        word >>= np.uint64(1)
-        parity *= x[j]
-    return parity
+    d, odd = len(x), np.uint64(0)
+    for start in range(0, d, 64):
+        n = min(64, d - start)
+        word = next_word(state) & (~np.uint64(0) >> np.uint64(64 - n))
+        odd ^= word
+        for j in range(n):
+            x[start + j] = -1.0 if (word >> np.uint64(j)) & np.uint64(1) else 1.0
+    for half in (32, 16, 8, 4, 2, 1):
+        odd ^= odd >> np.uint64(half)
+    return -1.0 if odd & np.uint64(1) else 1.0
 
 
 @compiled
