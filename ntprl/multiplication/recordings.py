@@ -25,7 +25,7 @@ MULTIPLICATION_RECORDINGS = (
         "Does the live run of chapter 05 give the same verdicts for every seed?",
         CHAPTER_05,
         grid(LIVE, seed=range(5)),
-        "not yet measured; some 4 minutes on two CPU cores",
+        "3 minutes on two CPU cores",
     ),
     Recording(
         "multiplication_threshold",
@@ -33,7 +33,7 @@ MULTIPLICATION_RECORDINGS = (
         CHAPTER_05,
         grid(BRANCH, marked=(True,), p_cot=MARKED_P_COT, seed=range(3))
         + grid(BRANCH, marked=(False,), p_cot=BARE_P_COT, seed=range(3)),
-        "not yet measured; some 15 minutes on two CPU cores",
+        "20 minutes on two CPU cores, shared with other work",
     ),
     Recording(
         "multiplication_hard",
