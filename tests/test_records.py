@@ -14,6 +14,7 @@ from ntprl import records
 from ntprl.baselines import SAMPLES, BaselineRun
 from ntprl.experiments import LearningOrder, PretrainingRun
 from ntprl.linear.experiments import ChainRun, ChainStarRun
+from ntprl.multiplication.runs import MultiplicationDigits, MultiplicationRun
 from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
     collect,
@@ -27,7 +28,7 @@ from ntprl.records import (
     run_facts,
     write_atomically,
 )
-from ntprl.recovery import RecoveryRun
+from ntprl.recovery import Reinforced
 from ntprl.sweep import run_one
 
 BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
@@ -297,7 +298,13 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
     if isinstance(recording.configs[0], LearningOrder):
         kind = pa.Column(str, pa.Check.isin(["long", "short"]))
         return required | {"kind": kind, "position": pa.Column(int, pa.Check.ge(1)), "probability": rate()}
-    length = pa.Column(float, pa.Check.in_range(0, 1 + max(config.d for config in recording.configs)), coerce=True)
+    if isinstance(recording.configs[0], MultiplicationDigits):
+        kind = pa.Column(str, pa.Check.isin(["long", "short"]))
+        return required | {"kind": kind, "place": pa.Column(int, pa.Check.ge(0)), "accuracy": rate()}
+    longest = max(config.task.long_length for config in recording.configs)
+    length = pa.Column(float, pa.Check.in_range(0, 1 + longest), coerce=True)
+    if isinstance(recording.configs[0], MultiplicationRun):
+        required |= {"rival": rate()}
     for name in ("greedy", "sampled"):
         required |= {f"{name}_accuracy": rate(), f"{name}_long": rate(), f"{name}_median_length": length}
         required |= {
@@ -317,7 +324,7 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_chains(recording, table)
     elif isinstance(recording.configs[0], BaselineRun):
         check_baselines(recording, table)
-    elif isinstance(recording.configs[0], RecoveryRun):
+    elif isinstance(recording.configs[0], Reinforced):
         is_rl = table["phase"] == "rl"
         assert (is_rl | (table["phase"] == "pretraining")).all()
         check_pretraining(recording, table[~is_rl].drop(columns=["phase", *ROUND_COLUMNS]).astype({"n_eval": int}))
@@ -350,7 +357,7 @@ def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
         wanted = [step for step in rounds if step % config.eval_every == 0 or step == config.rounds]
         assert rows["step"][rows["greedy_accuracy"].notna()].tolist() == wanted
         assert (rows["n_eval"].dropna() == config.n_eval_rl).all()
-        assert rows["tokens"].between(config.rollouts, config.rollouts * (config.d + 1)).all()
+        assert rows["tokens"].between(config.rollouts, config.rollouts * (config.task.long_length + 1)).all()
         assert rows["grad_norm"].isna().tolist() == [step == config.rounds for step in rounds]
 
 
@@ -403,7 +410,11 @@ def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
     by_run = dict(list(table.groupby("run", sort=False)))
     assert list(by_run) == [config_hash(config) for config in recording.configs]
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
-        per_step = config.d + 2 if isinstance(config, LearningOrder) else 1
+        per_step = 1
+        if isinstance(config, LearningOrder):
+            per_step = config.d + 2
+        elif isinstance(config, MultiplicationDigits):
+            per_step = 4 * config.k
         assert rows["step"].tolist() == np.repeat(sorted(config.measured_steps()), per_step).tolist()
         for name in set(asdict(config)) & set(rows):
             stated = getattr(config, name)
