@@ -51,6 +51,13 @@ def test_the_linear_chain_takes_its_parameters(tmp_path):
     assert "greedy answers: the right chain" in text
 
 
+def test_multiplication_takes_its_parameters(tmp_path):
+    code, text, _ = run(tmp_path, "05_multiplication", "profile=smoke", "k=3", "p_cot=0.5", "algorithm=star")
+    assert code == 0
+    assert "k = 3, p_cot = 0.5, seed 0, profile smoke" in text
+    assert "2 rounds of star" in text
+
+
 @pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
@@ -71,6 +78,11 @@ ALGORITHMS = "one of grpo, grpo_published, reinforce, star"
             "01_data_mixture",
             "pcot=0.1",
             "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot",
+        ),
+        (
+            "05_multiplication",
+            "k=10",
+            "InputError: k = 10 is not allowed: k must be at most 9: the product has 2k digits and 63 bits",
         ),
         ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
         ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
