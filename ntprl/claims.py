@@ -201,7 +201,7 @@ OURS = (
     Claim("O2", "Sums modulo 5: the threshold moves to 1/6", "ours", NTP, ("modulus_5",), ntp.check_modulus(5)),
     Claim(
         "O3",
-        "Multiplication: the threshold is 1/2 with marked short answers, and m/(1 + m) with bare ones",
+        "Multiplication: the threshold is 1/2 with marked short answers, and near m/(1 + m) with bare ones",
         "ours",
         MULTIPLY,
         ("multiplication_threshold",),

@@ -67,7 +67,7 @@ def require_parameters(namespace: dict) -> None:
     require_device(namespace["device"])
 
 
-Run = TypeVar("Run", bound="TrainingRun")
+Run = TypeVar("Run")  # a frozen configuration
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What chapters/proofs/linear_chain.md says beyond the paper, on trained linear chains.
 
-An experiment fits `linear_variants.GeneralChain` to fresh samples and returns a tidy table: one row for each case and
+An experiment fits `variants.GeneralChain` to fresh samples and returns a tidy table: one row for each case and
 seed, the prediction of `beyond_theory` beside what was measured.
 """
 

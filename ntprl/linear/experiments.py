@@ -84,7 +84,7 @@ class ChainStarRun(ChainRun):
         super().__post_init__()
 
     def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
-        """The table of `linear_runs.star` for this share and seed."""
+        """The table of `runs.star` for this share and seed."""
         require_cpu(device)
         table = star(
             self.d,
@@ -146,7 +146,7 @@ def ridge_long(d: int, p_cot: float, n_samples: int) -> float:
     """P(long) of the population's minimisers at the default ridge of n_samples.
 
     Ridge adds to the mass of going on what is small only beside a large p_cot: with the stop logits g and h of
-    `linear_runs`, P(long) would be p + lambda (g + h)/2 if the first token had no ridge of its own.
+    `runs`, P(long) would be p + lambda (g + h)/2 if the first token had no ridge of its own.
     """
     best = population(d, p_cot, *default_ridge(d, n_samples, max(p_cot * n_samples, 1)))
     right_first = expit(best.first)

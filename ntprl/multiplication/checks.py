@@ -81,8 +81,7 @@ def check_branch(table: pd.DataFrame) -> Verdict:
     (marked, (low, high)), (bare, (bare_low, bare_high)) = found[True], found[False]
     predicted = predicted_crossing(last[~last["marked"]])
     holds = 0.45 <= low <= high <= 0.55 and abs(bare - predicted) <= 0.05 and bare < 0.4
-    text = (
-        f"marked: predicted .500, measured {marked:.3f} [{low:.3f}, {high:.3f}]; bare: predicted {predicted:.3f} from "
-    )
-    text += f"the measured m, measured {bare:.3f} [{bare_low:.3f}, {bare_high:.3f}]"
+    where = "inside" if bare_low <= predicted <= bare_high else "outside"
+    text = f"marked: predicted .500, measured {marked:.3f} [{low:.3f}, {high:.3f}]; bare: predicted {predicted:.3f} "
+    text += f"from the measured m, {where} the measured {bare:.3f} [{bare_low:.3f}, {bare_high:.3f}]"
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
