@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from scipy.stats import mode
 from ntprl.measure import answer_measures, share
 from ntprl.mixture import Mixture
 from ntprl.pretrain import make_optimizer, next_token_loss, take_step
-from ntprl.recovery import RecoveryRun
+from ntprl.recovery import RecoveryRun, Reinforced
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.task import PAD
@@ -21,8 +22,7 @@ from ntprl.transformer import Transformer
 SAMPLES = (1, 5, 25, 125)  # answers to one prompt; odd, so that a vote between two has no ties
 
 
-@dataclass(frozen=True)
-class BaselineRun(RecoveryRun):
+class Baselines(Reinforced):
     """Reinforcement learning beside other uses of its start. One row for each method and size.
 
     Training methods take one optimiser step a round on as many samples, at the same learning rate; `size`
@@ -35,8 +35,11 @@ class BaselineRun(RecoveryRun):
     Decoding methods leave the start as it is; `size` is the number of answers to a prompt, at temperature 1.
         majority     the commonest final answer
         best of      right if any answer is: what a perfect verifier could pick
-        forced       greedy, with EOS forbidden until the answer is longer than a short one
+        forced       greedy, with EOS forbidden until the answer is longer than a short one; only where
+                     `can_be_forced`: long and short must begin alike
     """
+
+    can_be_forced: ClassVar[bool] = True
 
     def greedy_row(self, model: Transformer, method: str, size: int, min_length: int = 0) -> dict:
         prompts = self.task.prompts(self.n_eval_rl, numpy_rng(self.seed, "evaluation", size), test=True)
@@ -77,7 +80,9 @@ class BaselineRun(RecoveryRun):
             facts = share(is_long[:, :size]), tokens[:, :size].sum(axis=1).mean()
             rows += [self.row("majority", size, share(vote == truth), *facts)]
             rows += [self.row("best of", size, share(any_right), *facts)]
-        return [*rows, self.greedy_row(start, "forced", 1, min_length=task.short_length + 1)]
+        if self.can_be_forced:
+            rows.append(self.greedy_row(start, "forced", 1, min_length=task.short_length + 1))
+        return rows
 
     def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
         recovery = self.recover(device, None if checkpoint_path is None else Path(checkpoint_path).parent)
@@ -94,3 +99,8 @@ class BaselineRun(RecoveryRun):
         ):
             rows += self.next_token_rows(recovery.before, method, p)
         return pd.DataFrame(rows + self.decoding_rows(recovery.before))
+
+
+@dataclass(frozen=True)
+class BaselineRun(Baselines, RecoveryRun):
+    """On parity, or on sums modulo K."""

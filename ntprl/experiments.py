@@ -117,6 +117,13 @@ class TrainingRun:
     def pretrain_config(self) -> PretrainConfig:
         return PretrainConfig(self.steps, self.batch, self.lr, self.warmup, self.cooldown)
 
+    def new_model(self, device: str, folder: Path | None) -> Transformer:
+        """The model before the first step; random weights depend on the seed alone.
+
+        `folder` is where checkpoints of this run go, for models that start from another run's.
+        """
+        return Transformer(self.transformer_config, torch_rng(self.seed, "init")).to(device)
+
     def measured_steps(self) -> Collection[int]:
         return set(np.linspace(0, self.steps, self.n_points + 1).round().astype(int).tolist())
 
@@ -127,7 +134,8 @@ class TrainingRun:
         self, device: str = "cpu", checkpoint_path: Path | None = None, report: Callable[[str], None] | None = None
     ) -> tuple[Transformer, pd.DataFrame]:
         """(trained model, tidy table of one or more rows for each measured step); `report` gets a line for each."""
-        model = Transformer(self.transformer_config, torch_rng(self.seed, "init")).to(require_device(device))
+        folder = None if checkpoint_path is None else Path(checkpoint_path).parent
+        model = self.new_model(require_device(device), folder)
         wanted = self.measured_steps()
 
         def callback(step: int, model: Transformer, loss: torch.Tensor | None) -> dict | None:

@@ -6,10 +6,11 @@ constant one leaves the stop probability wandering around its calibrated value; 
 clipped at norm 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -49,15 +50,25 @@ def learning_rate(config: PretrainConfig, step: int) -> float:
     return config.lr * min(1.0, rise, fall)
 
 
+def similar_lengths(part: Demonstrations, rows: int = 8) -> Iterator[Demonstrations]:
+    """The same demonstrations, those of different lengths in parts of at least `rows` with less padding."""
+    length = (part.answers != PAD).sum(axis=1)
+    if len(set(length)) <= 1:
+        yield part
+        return
+    for chosen in np.array_split(np.argsort(length, kind="stable"), max(1, len(length) // rows)):
+        yield Demonstrations(part.prompts[chosen], part.answers[chosen, : length[chosen].max()])
+
+
 def next_token_loss(model: Transformer, parts: tuple[Demonstrations, ...]) -> torch.Tensor:
     """Mean over all answer tokens of -log pi(token | prompt, answer so far).
 
-    Each part is one batch of equal-length demonstrations: long and short ones are never padded to
-    each other. Prompts get no loss.
+    Each part is one batch: long and short demonstrations are never padded to each other, and a part of
+    different lengths is split into similar ones. Prompts get no loss.
     """
     device = model.embed.weight.device
     total, n_tokens = torch.zeros((), device=device), 0
-    for prompts, answers in parts:
+    for prompts, answers in (alike for part in parts for alike in similar_lengths(part)):
         if len(prompts) == 0:
             continue
         prompts, answers = (torch.as_tensor(rows, device=device) for rows in (prompts, answers))

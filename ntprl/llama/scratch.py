@@ -1,0 +1,98 @@
+"""Frozen configurations of the Llama chapter that run here, from scratch: a config -> a table.
+
+A chapter asks for `word_problems(profile, ...)` and calls `.recover()` or `.run()`.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ntprl.baselines import Baselines
+from ntprl.errors import require_choice, require_integer
+from ntprl.experiments import TrainingRun, from_profile
+from ntprl.llama.rows import MARK
+from ntprl.llama.word_problems import MARKS, MOST_STEPS, WordProblems
+from ntprl.recovery import Reinforced
+from ntprl.seeds import torch_rng
+
+if TYPE_CHECKING:  # transformers is loaded when a model is made, so that tables can be read without it
+    from ntprl.llama.adapter import Llama, LlamaShape
+
+
+@dataclass(frozen=True)
+class WordRun(TrainingRun):
+    """Train a Hugging Face Llama on generated word problems, from random weights or from a base of worked solutions."""
+
+    style: str = "llama"  # transformers' LlamaForCausalLM, the only one here
+    n_layer: int = 3  # depth
+    width: int = 128  # size of the residual stream
+    low: int = 2  # fewest steps of a problem
+    high: int = MOST_STEPS  # most steps
+    mark: str = MARK  # what announces the answer
+    test_share: float = 0.1  # of problems, never trained on
+    base_steps: int = 0  # optimiser steps on worked solutions alone, before the mixture
+    base_mark: str = MARK  # what announces the answer in those
+
+    def __post_init__(self) -> None:
+        require_choice("style", self.style, ("llama",))
+        require_integer("base_steps", self.base_steps, low=0)
+        require_choice("base_mark", self.base_mark, MARKS)
+        super().__post_init__()
+
+    @property
+    def task(self) -> WordProblems:
+        return WordProblems(self.low, self.high, self.mark, self.test_share)
+
+    @property
+    def transformer_config(self) -> "LlamaShape":
+        from ntprl.llama.adapter import LlamaShape
+
+        longest = self.task.prompt_length + self.task.long_length
+        return LlamaShape(self.task.vocab_size, longest, self.n_layer, self.width, self.n_head)
+
+    @property
+    def base(self) -> "WordRun | None":
+        """The run that the weights come from; other problems than this run's. None: they are random."""
+        if self.base_steps == 0:
+            return None
+        own = {field.name: getattr(self, field.name) for field in fields(WordRun)}
+        own |= dict(p_cot=1.0, steps=self.base_steps, base_steps=0, mark=self.base_mark, base_mark=MARK, n_points=1)
+        return WordRun(**own | dict(seed=self.seed + 1000))
+
+    def new_model(self, device: str, folder: Path | None) -> "Llama":
+        from ntprl.llama.adapter import Llama
+
+        if self.base is None:
+            return Llama(self.transformer_config, torch_rng(self.seed, "init")).to(device)
+        return (self.base.train(device) if folder is None else self.base.trained(folder, device))[0]
+
+
+@dataclass(frozen=True)
+class WordRecovery(WordRun, Reinforced):  # in this order, for WordRun's defaults to win
+    """Both phases on word problems."""
+
+    start_kind = WordRun
+
+
+@dataclass(frozen=True)
+class WordBaselines(WordRecovery, Baselines):
+    """Reinforcement learning on word problems beside other uses of its start."""
+
+    can_be_forced: ClassVar[bool] = False  # a short answer shows itself by its first token
+
+
+PROFILES = {
+    # the path in seconds; learns nothing
+    "smoke": dict(n_layer=1, width=32, n_head=2, steps=20, batch=16, n_eval=32, n_points=1, rounds=2, rollouts=32)
+    | dict(group=4, n_eval_rl=32, high=3),
+    # two CPU cores
+    "laptop": dict(),
+    # a GPU
+    "paper": dict(n_layer=8, width=512, n_head=8, steps=20_000, batch=256, lr=5e-4, warmup=500, n_eval=2048)
+    | dict(n_points=20, rounds=40, rollouts=1024, rl_lr=1e-4, n_eval_rl=1024),
+}
+
+
+def word_problems(profile: str = "laptop", **overrides) -> WordRecovery:
+    """Both phases at the size of a profile, with some fields changed."""
+    return from_profile(WordRecovery, PROFILES, profile, overrides)

@@ -1,0 +1,97 @@
+"""Rows and their two demonstrations; and that nobody without the llama extra needs it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntprl.llama.rows import MARK, Row, completion, is_long, long_ones, prompt, uniform
+
+PEARS = Row("Mia has 7 pears. Tom has 5 more. How many has Tom?", "Tom has 7 + 5 = 12 pears.", "12")
+MANY = [Row(f"question {index}", "solution", "1") for index in range(4000)]
+texts = st.text(st.characters(blacklist_characters="#@"), min_size=1).filter(lambda text: text.strip())
+
+
+def test_worked_strings():
+    assert prompt(PEARS.question) == "Question: Mia has 7 pears. Tom has 5 more. How many has Tom?\nAnswer:"
+    assert completion(PEARS, long=True) == " Tom has 7 + 5 = 12 pears.\n#### 12"
+    assert completion(PEARS, long=False) == " #### 12"
+    assert completion(PEARS, long=False, mark="@@") == " @@ 12"
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [("", False), (" \n", False), ("#### 3", False), (" #### 3 because", False), ("3", True), ("so #### 3", True)],
+)
+def test_what_is_long(text, long):
+    assert is_long(text) is long
+
+
+@given(texts, texts, st.booleans(), st.sampled_from([MARK, "@@"]))
+def test_a_demonstration_is_as_long_as_it_was_made(solution, answer, long, mark):
+    assert is_long(completion(Row("?", solution, answer), long, mark), mark) is long
+
+
+def test_the_hash_of_a_question_is_uniform():
+    values = np.sort([uniform(row.question) for row in MANY])
+    assert np.abs(values - np.arange(0.5, 4000) / 4000).max() < 0.03  # Kolmogorov and Smirnov: .026 at 1 %
+    assert uniform("question 0") == 0.38091316312946844  # the same on every machine and in every version
+
+
+def test_draws_deal_independently():
+    base, first, second = (np.array([uniform(row.question, draw) for row in MANY]) for draw in (None, 1, 2))
+    for one, other in ((base, first), (base, second), (first, second)):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("p_cot", [0.01, 0.25, 0.5])
+def test_the_share_of_long_ones_is_p_cot(p_cot):
+    assert abs(np.mean(long_ones(MANY, p_cot)) - p_cot) < 3.5 * np.sqrt(p_cot * (1 - p_cot) / len(MANY))
+
+
+def test_a_long_row_stays_long_at_a_higher_share():
+    few, more = (np.array(long_ones(MANY, p_cot)) for p_cot in (0.1, 0.4))
+    assert (few <= more).all()
+    assert not any(long_ones(MANY, 0))
+    assert all(long_ones(MANY, 1))
+
+
+@pytest.mark.parametrize("p_cot", [-0.1, 1.1, "half", float("nan")])
+def test_a_share_outside_is_refused(refused, p_cot):
+    with refused("p_cot", repr(p_cot)):
+        long_ones(MANY, p_cot)
+
+
+BLOCKED = """
+import importlib, pkgutil, sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+
+sys.meta_path.insert(0, Block())
+import ntprl
+for module in pkgutil.walk_packages(ntprl.__path__, "ntprl."):
+    importlib.import_module(module.name)
+from ntprl.errors import InputError
+from ntprl.llama.presets import preset
+from ntprl.llama.runs import run
+try:
+    run(preset("llama-3.2-3b", dry_run=True), "nowhere")
+except InputError as error:
+    print(error)
+"""
+
+
+def test_every_module_imports_without_the_extra_and_a_run_says_what_is_missing():
+    names = {"transformers", "trl", "datasets", "peft", "accelerate", "tokenizers", "huggingface_hub", "math_verify"}
+    script = BLOCKED.format(names=names | {"pyarrow", "vllm"})
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "transformers" in done.stdout
+    assert "pip install 'ntprl[llama]'" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
