@@ -9,6 +9,7 @@ from ntprl import checks_pretraining as ntp
 from ntprl import checks_recovery as rl
 from ntprl import records
 from ntprl.linear import checks as linear
+from ntprl.llama import checks as llama
 from ntprl.multiplication import checks as multiplication
 from ntprl.recordings import RECORDINGS, Recording
 from ntprl.verdicts import NOT_RUN, Verdict, both_sides
@@ -183,7 +184,22 @@ CLAIMS = (
         ("multiplication_seeds", "multiplication_3", "multiplication_hard"),
         multiplication.check_multiplication,
     ),
-    Claim("C17", "Llama models on GSM8K and MATH mixtures show the same", "seed", LLAMA),
+    Claim(
+        "C17a",
+        "A Llama from random weights on generated word problems shows the same",
+        "seed, at our size and on our problems",
+        LLAMA,
+        ("words",),
+        llama.check_words,
+    ),
+    Claim(
+        "C17b",
+        "Llama-3 models on GSM8K and MATH mixtures show the same",
+        "seed",
+        LLAMA,
+        ("llama_3b_gsm8k",),
+        llama.check_llama,
+    ),
     Claim(
         "C18",
         "At p_cot = .01 the length grows from almost every checkpoint",
@@ -206,5 +222,13 @@ OURS = (
         MULTIPLY,
         ("multiplication_threshold",),
         multiplication.check_branch,
+    ),
+    Claim(
+        "O4",
+        "The same Llama trained by TRL's trainers gives the same curve as by the loops of this book",
+        "ours",
+        LLAMA,
+        ("words_paths_own", "words_paths_trl"),
+        llama.check_paths,
     ),
 )

@@ -212,6 +212,12 @@ def from_profile(kind: type[Run], profiles: dict[str, dict], profile: str, overr
     return kind(**(profiles[profile] | overrides))
 
 
+def steps_for(p_cot: float, steps: int) -> int:
+    """Optimiser steps that show rarer long demonstrations as often as `steps` do at p_cot = .25; 20 times at most."""
+    rarer = 0.25 / p_cot if p_cot > 0 else 1.0
+    return round(steps * min(20.0, max(1.0, rarer)))
+
+
 def pretraining(profile: str = "laptop", **overrides) -> PretrainingRun:
     """Pre-training at the size of a profile, with some fields changed."""
     return from_profile(PretrainingRun, PROFILES, profile, overrides)

@@ -6,6 +6,7 @@ from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
 from ntprl.linear.recordings import LINEAR_RECORDINGS
+from ntprl.llama.recordings import LLAMA_RECORDINGS
 from ntprl.multiplication.recordings import MULTIPLICATION_RECORDINGS
 from ntprl.recording import Recording, grid
 from ntprl.recovery import RecoveryRun, recovery
@@ -226,6 +227,7 @@ RECORDINGS = {
             "40 minutes on two CPU cores",
         ),
         *MULTIPLICATION_RECORDINGS,
+        *LLAMA_RECORDINGS,
         Recording(
             "long_run_paper",
             "d = 50, p_cot = .25: do ten million demonstrations help?",

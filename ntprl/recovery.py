@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ntprl.errors import require_integer, require_number
-from ntprl.experiments import PROFILES, PretrainingRun, TrainingRun, config_hash, from_profile
+from ntprl.experiments import PROFILES, PretrainingRun, TrainingRun, config_hash, from_profile, steps_for
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
 from ntprl.seeds import numpy_rng, torch_rng
@@ -137,6 +137,5 @@ def recovery(profile: str = "laptop", steps: int = 0, **overrides) -> RecoveryRu
     """
     run = from_profile(RecoveryRun, RL_PROFILES, profile, overrides)
     if steps == 0:
-        rarer = 0.25 / run.p_cot if profile == "laptop" and run.p_cot > 0 else 1.0
-        steps = round(run.steps * min(20.0, max(1.0, rarer)))
+        steps = steps_for(run.p_cot, run.steps) if profile == "laptop" else run.steps
     return replace(run, steps=steps)

@@ -163,6 +163,27 @@ def recursion(rl: pd.DataFrame) -> None:
     ax.legend(loc="lower right", fontsize="small")
 
 
+def by_share(rl: pd.DataFrame) -> None:
+    """Greedy accuracy and share of long greedy answers through RL, one column for each p_cot, a line an algorithm."""
+    kinds = {"grpo": rl}  # what all runs share is no column
+    if "algorithm" in rl:
+        kinds = {name: table for name, table in rl.groupby("algorithm")}
+    shares = sorted(rl["p_cot"].unique())
+    fig, axes = plt.subplots(2, len(shares), figsize=(WIDTH, 3.9), sharex=True, sharey=True, squeeze=False)
+    for column, p_cot in enumerate(shares):
+        for row, (y, label) in enumerate((("greedy_accuracy", "greedy accuracy"), ("greedy_long", "greedy long"))):
+            for name, table in kinds.items():
+                style = "-" if name == "grpo" else "--"
+                part = table[table["p_cot"] == p_cot]
+                band(axes[row, column], part, "step", y, METHOD_COLORS[name], METHOD_NAMES[name], style)
+            rate_axis(axes[row, column], label if column == 0 else "")
+        axes[0, column].set_title(rf"$p_{{cot}}$ = {p_cot:g}", fontsize="medium")
+        axes[1, column].set(xlabel="round", xlim=(0, rl["step"].max()))
+        axes[1, column].locator_params(axis="x", nbins=3, integer=True)
+    if len(kinds) > 1:
+        fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
+
+
 def baselines(table: pd.DataFrame) -> None:
     """Training baselines round by round, and decoding baselines by samples for one prompt."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3), sharey=True, width_ratios=[1.3, 1])
@@ -179,8 +200,9 @@ def baselines(table: pd.DataFrame) -> None:
     for name, color in (("best of", PURPLE), ("majority", RED)):
         rows = table[table["method"] == name]
         right.plot(rows.groupby("size")["accuracy"].mean(), color=color, marker="o", ms=4, label=f"{name} N")
-    forced = table[table["method"] == "forced"]["accuracy"].mean()
-    right.axhline(forced, color="black", ls="--", lw=1, label="forced to go on")
+    forced = table[table["method"] == "forced"]["accuracy"]
+    if len(forced):  # where long and short answers begin alike
+        right.axhline(forced.mean(), color="black", ls="--", lw=1, label="forced to go on")
     right.set(xscale="log", xlabel="N, samples for a prompt")
     right.set_xticks(sorted(table.loc[table["method"] == "majority", "size"].unique()))
     right.get_xaxis().set_major_formatter("{x:g}")

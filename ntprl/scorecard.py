@@ -60,7 +60,7 @@ def markdown_cards(claims: tuple[Claim, ...]) -> str:
                 f"{provenance_line(claim)}." if claim.recordings else "Checked on the spot.",
                 ", ".join(f"[Chapter {chapter[:2]}]({chapter}.ipynb)" for chapter in claim.chapters),
             ]
-            lines += [f"`{recording.command}`" for recording in claim.recordings]
+            lines += [f"`{recording.command}`: {recording.cost}" for recording in claim.recordings]
             card += "\n" + "\n".join(f"- {line}" for line in lines)
         cards.append(card)
     return "\n\n".join(cards)

@@ -42,6 +42,11 @@ def pooled(table: pd.DataFrame, column: str) -> str:
     return rate_text(table[column].mean(), int(table["n_eval"].sum()))
 
 
+def amount(share: float) -> str:
+    """A share of answers in a word."""
+    return "nearly all" if share > 0.9 else "hardly any" if share < 0.1 else "some"
+
+
 def accuracy_in_words(accuracy: float) -> str:
     if np.isnan(accuracy):
         return "none"

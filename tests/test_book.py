@@ -120,7 +120,7 @@ def figures_without_alt(notebook, text):
 
 
 def redefinitions(notebook, text):
-    library = set().union(*(defined_names(ast.parse(p.read_text())) for p in (ROOT / "ntprl").glob("*.py")))
+    library = set().union(*(defined_names(ast.parse(p.read_text())) for p in (ROOT / "ntprl").rglob("*.py")))
     chapter = set().union(*(defined_names(parse(cell)) for cell in code_cells(notebook)))
     return [f"{name} is defined in ntprl already" for name in sorted(library & chapter)]
 
@@ -128,8 +128,10 @@ def redefinitions(notebook, text):
 def bad_bootstrap(notebook, text):
     first = code_cells(notebook)[0]
     problems = [] if "remove-cell" in first.metadata.get("tags", []) else ["first code cell: no tag remove-cell"]
-    if [line for line in first.source.splitlines() if line.strip()] != BOOTSTRAP.splitlines():
-        problems.append(f"the first code cell is not the Colab bootstrap of {PROJECT['version']}:\n{BOOTSTRAP}")
+    needs_llama = any("ntprl.llama" in cell.source for cell in code_cells(notebook)[1:])
+    bootstrap = BOOTSTRAP.replace("ntprl @", "ntprl[llama] @") if needs_llama else BOOTSTRAP
+    if [line for line in first.source.splitlines() if line.strip()] != bootstrap.splitlines():
+        problems.append(f"the first code cell is not the Colab bootstrap of {PROJECT['version']}:\n{bootstrap}")
     return problems
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from ntprl import recovery_figures
 from ntprl.multiplication import checks
 from ntprl.multiplication import figures as multiplication_figures
 from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED
@@ -100,7 +101,7 @@ def test_live_words():
 
 
 def test_figures_draw():
-    multiplication_figures.recovered(three())
+    recovery_figures.by_share(three())
     multiplication_figures.thresholds(branches())
     places = [dict(step=1, kind=kind, place=i, accuracy=0.5, seed=0) for kind in ("short", "long") for i in range(4)]
     multiplication_figures.digits(pd.DataFrame(places))

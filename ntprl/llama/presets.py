@@ -5,6 +5,10 @@ batches, learning rates, numbers of steps and of rollouts are not known; those b
 """
 
 from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
 
 from ntprl.errors import InputError, require, require_choice, require_integer, require_number
 from ntprl.llama.rows import MARK
@@ -71,6 +75,24 @@ class LlamaRun:
             require_integer("draw", self.draw, low=0)
         require_choice("dtype", self.dtype, DTYPES)
         require(self.lora == 0 or self.gpus <= 1, "lora", self.lora, "0 on several GPUs, where every weight is trained")
+
+    @property
+    def start(self) -> None:
+        """It starts from published weights."""
+        return None
+
+    def run(self, device: str = "cuda", checkpoint_path: Path | None = None) -> pd.DataFrame:
+        """The table of `runs.run`, from a folder beside the checkpoint, where a killed run goes on.
+
+        Where the run computes is `gpus`; with `device` cpu and gpus > 0 it is refused in one line.
+        """
+        from ntprl.llama.runs import run
+
+        require(self.gpus == 0 or device != "cpu", "device", device, "cuda for a run with gpus > 0")
+        if checkpoint_path is not None:
+            return run(self, Path(checkpoint_path).with_suffix(""))
+        with TemporaryDirectory() as folder:
+            return run(self, folder)
 
     @property
     def rollouts(self) -> int:

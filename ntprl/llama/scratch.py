@@ -3,17 +3,21 @@
 A chapter asks for `word_problems(profile, ...)` and calls `.recover()` or `.run()`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
+import pandas as pd
+
 from ntprl.baselines import Baselines
-from ntprl.errors import require_choice, require_integer
-from ntprl.experiments import TrainingRun, from_profile
-from ntprl.llama.rows import MARK
-from ntprl.llama.word_problems import MARKS, MOST_STEPS, WordProblems
+from ntprl.errors import require, require_choice, require_integer
+from ntprl.experiments import TrainingRun, from_profile, steps_for
+from ntprl.llama.presets import LlamaRun
+from ntprl.llama.rows import MARK, Row
+from ntprl.llama.word_problems import MARKS, MOST_STEPS, WordProblems, solve
 from ntprl.recovery import Reinforced
-from ntprl.seeds import torch_rng
+from ntprl.seeds import numpy_rng, torch_rng
 
 if TYPE_CHECKING:  # transformers is loaded when a model is made, so that tables can be read without it
     from ntprl.llama.adapter import Llama, LlamaShape
@@ -81,18 +85,86 @@ class WordBaselines(WordRecovery, Baselines):
     can_be_forced: ClassVar[bool] = False  # a short answer shows itself by its first token
 
 
+@dataclass(frozen=True)
+class WordTrl(WordRecovery):
+    """The same two phases on the same problems and the same kind of model by TRL's trainers, measured as the others.
+
+    What differs: TRL's data order, draws and padding; nothing else that we know of. GRPO alone, one step a round, and
+    a constant learning rate after the warm-up: a run by our own loops is its like with cooldown = 0.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (("algorithm", "grpo"), ("reward", "r_e2e"), ("cooldown", 0.0), ("epochs", 1)):
+            require(getattr(self, name) == value, name, getattr(self, name), f"{value!r} where TRL trains")
+
+    @property
+    def start(self) -> None:
+        """TRL trains its own."""
+        return None
+
+    def rows(self, n: int, stream: str) -> list[Row]:
+        return [solve(question) for question in self.task.questions(n, numpy_rng(self.seed, stream))]
+
+    def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
+        from ntprl.llama import trl_path
+        from ntprl.llama.adapter import tokenizer
+
+        config = LlamaRun(
+            model="from random weights",
+            dataset="generated",
+            p_cot=self.p_cot,
+            mark=self.mark,
+            sft_steps=self.steps,
+            sft_batch=self.batch,
+            sft_lr=self.lr,
+            rl_steps=self.rounds,
+            prompts=self.rollouts // self.group,
+            group=self.group,
+            rl_lr=self.rl_lr,
+            temperature=self.temperature,
+            completion_length=self.task.long_length + 1,
+            warmup=self.warmup,
+            micro=64,
+            sft_every=max(1, self.steps // self.n_points),
+            rl_every=self.eval_every,
+            dtype="float32",
+            checkpointing=False,
+            gpus=0 if device == "cpu" else 1,
+            seed=self.seed,
+        )
+        llama, table = self.new_model(device, None), []
+
+        def measured(step: int, _: object) -> None:  # TRL trains llama.model in place
+            table.extend(row | {"phase": "pretraining", "step": step} for row in self.measure(step, llama))
+
+        def measured_round(step: int, _: object) -> None:
+            table.append(self.measure_round(step, llama) | {"phase": "rl", "step": step})
+
+        with TemporaryDirectory() as folder:
+            rows = self.rows(self.steps * self.batch, "data")
+            trl_path.sft(llama.model, tokenizer(), rows, config, Path(folder) / "sft", measured)
+            rows, config = self.rows(self.rounds * config.prompts, "rollouts"), replace(config, warmup=0)
+            trl_path.grpo(llama.model, tokenizer(), rows, config, Path(folder) / "rl", measured_round)
+        return pd.DataFrame(table)
+
+
 PROFILES = {
     # the path in seconds; learns nothing
     "smoke": dict(n_layer=1, width=32, n_head=2, steps=20, batch=16, n_eval=32, n_points=1, rounds=2, rollouts=32)
     | dict(group=4, n_eval_rl=32, high=3),
-    # two CPU cores
-    "laptop": dict(),
-    # a GPU
+    # two CPU cores, three minutes: problems of 2 to 4 steps, 610,000 parameters, 51,200 demonstrations
+    "laptop": dict(high=4, steps=800, batch=64, lr=3e-3, n_points=4, n_eval=512, rounds=10, n_eval_rl=256)
+    | dict(eval_every=2),
+    # a GPU; 2 to 8 steps, 26 million parameters, 5 million demonstrations
     "paper": dict(n_layer=8, width=512, n_head=8, steps=20_000, batch=256, lr=5e-4, warmup=500, n_eval=2048)
     | dict(n_points=20, rounds=40, rollouts=1024, rl_lr=1e-4, n_eval_rl=1024),
 }
 
 
-def word_problems(profile: str = "laptop", **overrides) -> WordRecovery:
-    """Both phases at the size of a profile, with some fields changed."""
-    return from_profile(WordRecovery, PROFILES, profile, overrides)
+def word_problems(profile: str = "laptop", steps: int = 0, **overrides) -> WordRecovery:
+    """Both phases at the size of a profile, with some fields changed; steps = 0 takes `steps_for` on a laptop."""
+    run = from_profile(WordRecovery, PROFILES, profile, overrides)
+    if steps == 0:
+        steps = steps_for(run.p_cot, run.steps) if profile == "laptop" else run.steps
+    return replace(run, steps=steps)

@@ -9,14 +9,9 @@ import pandas as pd
 from ntprl import theory
 from ntprl.checks_recovery import at_round
 from ntprl.measure import crossing
-from ntprl.verdicts import CALIBRATED, NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, final_rows, rate_text
+from ntprl.verdicts import CALIBRATED, NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, amount, final_rows, rate_text
 
 RECOVERED = 0.9  # greedy accuracy from which a run has recovered
-
-
-def amount(share: float) -> str:
-    """A share of answers in a word."""
-    return "nearly all" if share > RECOVERED else "hardly any" if share < 1 - RECOVERED else "some"
 
 
 def live_verdicts(table: pd.DataFrame, p_cot: float) -> dict[str, str]:

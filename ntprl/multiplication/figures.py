@@ -4,25 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ntprl import theory
-from ntprl.figures import BLUE, GREY, ORANGE, PURPLE, RED, WIDTH, band, per_seed, rate_axis
-
-
-def recovered(rl: pd.DataFrame) -> None:
-    """Greedy accuracy and share of long greedy answers through RL, one column for each p_cot."""
-    shares = sorted(rl["p_cot"].unique())
-    fig, axes = plt.subplots(2, len(shares), figsize=(WIDTH, 3.9), sharex=True, sharey=True, squeeze=False)
-    for column, p_cot in enumerate(shares):
-        part = rl[rl["p_cot"] == p_cot]
-        for row, y in enumerate(("greedy_accuracy", "greedy_long")):
-            for name, color, style in (("grpo", BLUE, "-"), ("star", ORANGE, "--")):
-                band(axes[row, column], part[part["algorithm"] == name], "step", y, color, style=style)
-            label = ("greedy accuracy", "greedy long")[row]
-            rate_axis(axes[row, column], label if column == 0 else "")
-        axes[0, column].set_title(rf"$p_{{cot}}$ = {p_cot:g}", fontsize="medium")
-        axes[1, column].set(xlabel="round", xlim=(0, rl["step"].max()))
-        axes[1, column].locator_params(axis="x", nbins=3, integer=True)
-    handles = [plt.Line2D([], [], color=BLUE), plt.Line2D([], [], color=ORANGE, ls="--")]
-    fig.legend(handles, ["GRPO", "STaR"], loc="outside lower center", ncols=2)
+from ntprl.figures import BLUE, GREY, PURPLE, RED, WIDTH, per_seed, rate_axis
 
 
 def digits(table: pd.DataFrame) -> None:

@@ -40,7 +40,7 @@ MULTIPLICATION_RECORDINGS = (
         "p_cot = .1 and one budget: from how many digits on are chains too long to be learned, and what does RL do?",
         CHAPTER_05,
         grid(replace(THREE, p_cot=0.1), k=(2, 3, 4), seed=range(3)),
-        "not yet measured; some 20 minutes on two CPU cores",
+        "40 minutes on two CPU cores, shared with other work",
     ),
     Recording(
         "multiplication_3",

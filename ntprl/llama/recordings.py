@@ -1,0 +1,84 @@
+"""The tables of chapter 6, seeds and budgets stated beforehand."""
+
+from dataclasses import asdict, replace
+
+from ntprl.experiments import steps_for
+from ntprl.llama.presets import preset
+from ntprl.llama.scratch import WordBaselines, WordTrl, word_problems
+from ntprl.llama.word_problems import MARKS
+from ntprl.recording import Recording, Run, grid
+
+CHAPTER_06 = "06_llama"
+# half as long again as the live run, and twice as many rounds
+WORDS = word_problems(steps=1200, n_points=6, rounds=20)
+P_COT = (0.0, 0.05, 0.1, 0.25, 0.5)  # 0 is a control
+# constant rates, which TRL can be given too, and half the problems' length
+PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, rounds=10)
+
+
+def _words(kind: type, **axes) -> tuple[Run, ...]:
+    """WORDS as another kind of run, with as many long demonstrations at every p_cot."""
+    configs = grid(kind(**asdict(WORDS)), **axes)
+    return tuple(replace(config, steps=steps_for(config.p_cot, WORDS.steps)) for config in configs)
+
+
+LLAMA_RECORDINGS = (
+    Recording(
+        "words_seeds",
+        "Does the live run of chapter 06 give the same verdicts for every seed?",
+        CHAPTER_06,
+        grid(word_problems(), seed=range(5)),
+        "not yet measured; some 15 minutes on two CPU cores",
+    ),
+    Recording(
+        "words",
+        "Word problems of 2 to 4 steps: what do fine-tuning and RL do, for rare and for common solutions?",
+        CHAPTER_06,
+        _words(type(WORDS), p_cot=P_COT, seed=range(3)),
+        "not yet measured; some 80 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_baselines",
+        "Word problems, p_cot = .25: what else could be done with the same start and samples?",
+        CHAPTER_06,
+        _words(WordBaselines, p_cot=(0.25,), seed=range(3)),
+        "not yet measured; some 20 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_base",
+        "p_cot = .1 from a base that knows solutions: does it matter whether it has seen the answer's format?",
+        CHAPTER_06,
+        grid(replace(WORDS, p_cot=0.1, steps=300, base_steps=800), base_mark=MARKS, seed=range(3)),
+        "not yet measured; some 40 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_paths_own",
+        "Word problems of 2 to 3 steps by the loops of this book: what is the curve to compare with TRL's?",
+        CHAPTER_06,
+        grid(PATHS, seed=range(3)),
+        "not yet measured; some 8 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_paths_trl",
+        "Word problems of 2 to 3 steps by TRL's trainers: is the curve the same?",
+        CHAPTER_06,
+        grid(WordTrl(**asdict(PATHS)), seed=range(3)),
+        "not yet measured; some 40 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_paper",
+        "Word problems of 2 to 8 steps with a larger Llama: what do fine-tuning and RL do?",
+        CHAPTER_06,
+        grid(word_problems("paper"), p_cot=(0.05, 0.1, 0.25, 0.5), seed=range(3)),
+        "not yet measured",
+        needs_gpu=True,
+    ),
+    Recording(
+        "llama_3b_gsm8k",
+        "Llama-3.2-3B on GSM8K: what do fine-tuning and RL do, for rare and for common solutions?",
+        CHAPTER_06,
+        grid(preset("llama-3.2-3b"), p_cot=(0.05, 0.1, 0.25, 0.5), seed=range(3)),
+        "by estimate 29 hours on one GPU of 80 GB, and the gated weights",
+        needs_gpu=True,
+    ),
+)
