@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ntprl.errors import InputError, require, require_integer
+from ntprl.llama.hub import needed
 from ntprl.llama.word_problems import EOS_ID, PAD_ID, PIECE, VOCABULARY
 from ntprl.transformer import Cache, KeyValues
-
-NEEDED = "the llama extra is needed: pip install 'ntprl[llama]'"
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,9 @@ class Llama(nn.Module):
 
     def __init__(self, shape: LlamaShape, generator: torch.Generator | None = None):
         super().__init__()
-        try:
-            from transformers import LlamaConfig, LlamaForCausalLM
-        except ImportError:
-            raise InputError(NEEDED) from None
+        transformers = needed("transformers")
         self.config = shape
-        config = LlamaConfig(
+        config = transformers.LlamaConfig(
             vocab_size=shape.vocab_size,
             hidden_size=shape.width,
             intermediate_size=-(-8 * shape.width // 24) * 8,
@@ -80,7 +76,7 @@ class Llama(nn.Module):
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch.seed() if generator is None else generator.initial_seed())
-            self.model = LlamaForCausalLM(config)
+            self.model = transformers.LlamaForCausalLM(config)
 
     @property
     def embed(self) -> nn.Module:
@@ -139,16 +135,14 @@ class Llama(nn.Module):
 
 def tokenizer() -> Any:
     """The vocabulary of the word problems as a `PreTrainedTokenizerFast`, which decodes to the text it was given."""
-    try:
-        from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-        from transformers import PreTrainedTokenizerFast
-    except ImportError:
-        raise InputError(NEEDED) from None
+    transformers = needed("transformers")
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
     ids = {piece: i for i, piece in enumerate(VOCABULARY)}
     words = Tokenizer(models.WordLevel(ids, unk_token=VOCABULARY[PAD_ID]))
     words.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
     words.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token=VOCABULARY[PAD_ID],
         unk_token=VOCABULARY[PAD_ID],

@@ -26,7 +26,9 @@ UNREACHABLE = {
 def needed(module: str) -> ModuleType:
     """An optional library, imported now; an InputError if it is not installed."""
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():  # a notebook without widgets is no fault
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            return importlib.import_module(module)
     except ImportError as error:
         missing = (error.name or module).split(".")[0]
         if missing == "vllm":

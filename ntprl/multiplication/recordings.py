@@ -54,7 +54,7 @@ MULTIPLICATION_RECORDINGS = (
         "3 x 3 digits, p_cot = .25: which digits of the product are right, in short answers and in long ones?",
         CHAPTER_05,
         grid(MultiplicationDigits(k=3, p_cot=0.25, **LARGER), seed=range(3)),
-        "not yet measured; some 10 minutes on two CPU cores",
+        "12 minutes on two CPU cores, shared with other work",
     ),
     *(
         Recording(
