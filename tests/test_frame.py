@@ -112,3 +112,11 @@ def test_readme_tree_is_true():
     assert [path for path in tree if not (ROOT / path).exists()] == []
     modules = {f"ntprl/{path.name}" for path in (ROOT / "ntprl").glob("*.py")} - {"ntprl/__init__.py"}
     assert sorted(modules - set(tree)) == []
+
+
+def test_the_book_is_rebuilt_when_any_module_changes():
+    """The Makefile's list of what chapters depend on has every module and every table."""
+    (patterns,) = re.findall(r"(?m)^CODE := \$\(wildcard ([^)]*)\)", (ROOT / "Makefile").read_text())
+    watched = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
+    assert {path for path in (ROOT / "ntprl").rglob("*.py")} <= watched
+    assert {path for path in (ROOT / "data").iterdir()} <= watched

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -14,7 +15,7 @@ from ntprl.errors import InputError
 from ntprl.experiments import config_hash
 from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
 from ntprl.llama.rows import completion, prompt
-from ntprl.llama.scratch import WordBaselines, WordRecovery, WordRun, word_problems
+from ntprl.llama.scratch import WordBaselines, WordRecovery, WordRun, WordTrl, word_problems
 from ntprl.llama.word_problems import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import answer_logits, pack
@@ -188,6 +189,24 @@ def test_a_base_is_trained_once_on_solutions_with_its_own_mark(tmp_path, monkeyp
     assert run.trained(tmp_path)[1].equals(first)
     assert drawn.count("@@@@") <= 2  # measured once more at most, not trained
     assert not run.train()[1].equals(WordRun(**TINY).train()[1])
+
+
+def test_trl_trains_the_same_model_to_the_same_kind_of_table():
+    settings = TINY_RL | dict(cooldown=0.0, steps=4, n_points=2)
+    theirs, ours = WordTrl(**settings).run(), WordRecovery(**settings).run()
+    measured = ours[ours["greedy_accuracy"].notna()]
+    pd.testing.assert_frame_equal(theirs[["phase", "step"]], measured[["phase", "step"]].reset_index(drop=True))
+    assert set(theirs) <= set(ours)
+    first = theirs.iloc[0].drop("phase").dropna()
+    pd.testing.assert_series_equal(first, ours.iloc[0][first.index], check_dtype=False)  # the same random weights
+    still = WordTrl(**settings | dict(lr=1e-9)).run()  # what is measured is the model that TRL trains
+    assert (still["link_error"] != theirs["link_error"]).tolist() == [False] + 5 * [True]
+
+
+@pytest.mark.parametrize("changed", [dict(algorithm="star"), dict(reward="r_cot"), dict(cooldown=0.5), dict(epochs=2)])
+def test_what_trl_is_not_asked_for_is_refused(changed):
+    with pytest.raises(InputError, match=next(iter(changed))):
+        WordTrl(**TINY_RL | dict(cooldown=0.0) | changed)
 
 
 def test_baselines_leave_out_what_says_nothing_here():

@@ -7,12 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import peft
 import pytest
 import torch
-
-pytest.importorskip("trl")
-pytest.importorskip("peft")
-import peft
 import transformers
 import trl
 from tokenizers import Tokenizer, models, pre_tokenizers

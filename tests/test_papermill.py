@@ -1,11 +1,14 @@
 """Chapters as papermill runs them: parameters are used, bad ones end in one line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+
+from ntprl.llama.weights import byte_tokenizer, tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,6 +61,28 @@ def test_multiplication_takes_its_parameters(tmp_path):
     assert "2 rounds of star" in text
 
 
+def test_word_problems_take_their_parameters(tmp_path):
+    code, text, _ = run(tmp_path, "06_llama", "profile=smoke", "p_cot=0.5", "steps=10")
+    assert code == 0
+    assert "problems of 2 to 3 steps, p_cot = 0.5, seed 0, profile smoke" in text
+    assert "10 steps of 16 demonstrations" in text
+
+
+def test_a_dry_run_goes_through_both_phases_by_trl(tmp_path):
+    tokenizer = byte_tokenizer()
+    for part in (tokenizer, tiny_model(tokenizer)):
+        part.save_pretrained(tmp_path / "model")
+    rows = [
+        {"question": f"What is {n} and 1?", "answer": f"<<{n}+1={n + 1}>>It is {n + 1}.\n#### {n + 1}"}
+        for n in range(60)
+    ]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, text, _ = run(tmp_path, "06_llama", f"model={tmp_path / 'model'}", f"dataset={tmp_path}", "dry_run=True")
+    assert code == 0
+    assert "sft: 1 step" in text and "rl: 1 step" in text and "dry run done" in text
+    assert "problems of" not in text  # instead of the rest of the page
+
+
 @pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
@@ -83,6 +108,20 @@ ALGORITHMS = "one of grpo, grpo_published, reinforce, star"
             "05_multiplication",
             "k=10",
             "InputError: k = 10 is not allowed: k must be at most 9: the product has 2k digits and 63 bits",
+        ),
+        (
+            "06_llama",
+            "preset=llama-4",
+            NOT_ALLOWED.format(
+                "preset = 'llama-4'",
+                "preset",
+                "one of llama-3.1-8b, llama-3.1-8b-instruct, llama-3.2-3b, llama-3.2-3b-instruct",
+            ),
+        ),
+        (
+            "06_llama",
+            "model=/no/such/folder",
+            "InputError: gpus = 1, but this machine has 0: run it elsewhere, or try the path here with dry_run = True",
         ),
         ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
         ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
