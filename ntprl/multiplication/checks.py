@@ -49,8 +49,9 @@ def check_multiplication(seeds: pd.DataFrame, three: pd.DataFrame, hard: pd.Data
     largest = end[end["k"] == end["k"].max()]
     fails = bool((largest["greedy_accuracy"] < 0.5).all())
     text += "p_cot = .1, one budget, greedy accuracy after RL: " + ", ".join(
-        f"{low:.2f} to {high:.2f} (k = {k})"
-        for k, low, high in end.groupby("k")["greedy_accuracy"].agg(["min", "max"]).itertuples()
+        f"k = {k}: {runs.min():.2f} to {runs.max():.2f}, together {rate_text(runs.mean(), int(n.sum()))}"
+        for k, part in end.groupby("k")
+        for runs, n in [(part["greedy_accuracy"], part["n_eval"])]
     )
     return Verdict(REPRODUCED if holds and fails else PARTLY if holds or fails else NOT_REPRODUCED, text)
 
