@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def save(path: Path, model: Transformer, optimizer: torch.optim.Optimizer | None
     metadata |= {"model": json.dumps(asdict(model.config)), "optimizer": json.dumps(optimizer is not None)}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")  # two jobs may share a start
     save_file(tensors, temporary, metadata=metadata)
     os.replace(temporary, path)
 

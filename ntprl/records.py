@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import socket
 import subprocess
 import sys
 import textwrap
@@ -44,7 +45,7 @@ def runs_folder() -> Path:
 def write_atomically(path: Path, text: str) -> None:
     """Write beside the target, then rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 

@@ -7,11 +7,16 @@ pickle, so that workers may sit on other machines that share the folder.
 
 import json
 import os
+import textwrap
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+import traceback
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,17 +27,26 @@ from ntprl.experiments import TrainingRun
 from ntprl.recording import Recording, Run
 from ntprl.records import config_hash, provenance, runs_folder, write_atomically
 
+ERROR_WIDTH = 400  # characters of an error that a sweep repeats; submitit's hold whole logs
+FILE_DELAY_S = 60  # after that a network file system shows what another machine has written (NFS's acdirmax)
+
 
 def run_one(config: Run, folder: Path, device: str = "cpu") -> str:
-    """Run one configuration, write folder/<hash>.json, return the hash. A killed run resumes from its checkpoint."""
+    """Run one configuration, write folder/<hash>.json, return the hash. A killed run resumes from its checkpoint.
+
+    A result that is there stays as it is: a job may have waited in a queue while another one did its work.
+    """
     name = config_hash(config)
+    path = Path(folder) / f"{name}.json"
+    if path.is_file():
+        return name
     started, clock = datetime.now(UTC), time.perf_counter()
-    checkpoint = Path(folder) / f"{name}.safetensors"
+    checkpoint = path.with_suffix(".safetensors")
     resumed = checkpoint.exists()
     table = config.run(device, checkpoint)
     facts = provenance(device, started, time.perf_counter() - clock) | {"resumed": resumed}
     result = {"config": repr(config), "provenance": facts, "rows": table.to_dict("records")}
-    write_atomically(Path(folder) / f"{name}.json", json.dumps(result))
+    write_atomically(path, json.dumps(result))
     checkpoint.unlink(missing_ok=True)
     return name
 
@@ -42,14 +56,69 @@ def prepare(start: TrainingRun, folder: Path, device: str = "cpu") -> None:
     start.trained(folder, device)
 
 
-def one_thread() -> None:
-    """For workers that share a machine: one PyTorch thread each, so that they do not fight over cores."""
-    torch.set_num_threads(1)
-
-
 def local_executor(workers: int | None = None) -> ProcessPoolExecutor:
-    """One single-threaded process for each CPU core."""
-    return ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=one_thread)
+    """One process for each CPU core."""
+    return ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"))
+
+
+def in_a_line(error: Exception) -> str:
+    """Its type and message, cut if it is long."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", ERROR_WIDTH, placeholder=" ...").rstrip(": ")
+
+
+def attempt(function: Callable, *arguments) -> str | None:
+    """Call a function; None if it ends well, else its error in a line."""
+    try:
+        function(*arguments)
+    except Exception as error:  # one bad run must not lose the others
+        if not isinstance(error, InputError):
+            traceback.print_exc()  # for the log of the worker
+        return in_a_line(error)
+
+
+class OnWorker:
+    """A function as an executor gets it: on one thread, with its error brought back as a line of text.
+
+    One thread, since workers share machines and the last bits of a run depend on the number of threads. Text, since
+    not every error pickles and submitit brings back a traceback only.
+    """
+
+    def __init__(self, function: Callable):
+        self.function, self.__name__ = function, function.__name__
+        self.token = uuid.uuid4().hex  # Dask would answer an equal call from memory, with an old error too
+
+    def __call__(self, *arguments) -> str | None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return attempt(self.function, *arguments)
+        finally:
+            torch.set_num_threads(threads)  # the worker may be this very process
+
+    def __submitit_checkpoint__(self, *arguments):
+        """What submitit queues again at a job's time limit: the same call, which goes on from its checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, *arguments)
+
+    checkpoint = __submitit_checkpoint__  # its name in submitit up to 1.5
+
+
+def submit(executor: Executor, function: Callable, *arguments) -> Future:
+    """Its future. An executor that refuses (a pool that broke, a full queue) fails this run, not the whole sweep."""
+    try:
+        return executor.submit(OnWorker(function), *arguments)
+    except Exception as error:
+        refused = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def wait_for(paths: Iterable[Path]) -> None:
+    """Until the files are seen; not for ever, as a worker may have written them where this machine cannot look."""
+    missing, deadline = list(paths), time.monotonic() + FILE_DELAY_S
+    while (missing := [path for path in missing if not path.is_file()]) and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def sweep(
@@ -62,33 +131,44 @@ def sweep(
     """Run every configuration that has no result in `folder` yet; returns the paths of all results, in order.
 
     Without an executor the runs go one after the other in this process. `report` gets a line for each
-    finished run. If a run fails the others still finish; then one InputError names those that failed.
+    finished run. If a run fails the others still finish; then one InputError names those that failed. So it does if
+    a worker dies, which may take other runs along. A second call does what is left, from the last checkpoints.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # workers may start elsewhere
+    folder.mkdir(parents=True, exist_ok=True)
     paths = {config_hash(config): folder / f"{config_hash(config)}.json" for config in configs}
     todo = {config_hash(config): config for config in configs if not paths[config_hash(config)].is_file()}
     report(f"{folder.name}: {len(paths) - len(todo)} of {len(paths)} runs are done, {len(todo)} to go")
-    failed, done, clock = [], 0, time.perf_counter()
-    starts = {config_hash(config.start): config.start for config in todo.values() if config.start is not None}
+    done, clock = 0, time.perf_counter()
     if executor is None:
-        outcomes = ((name, lambda config=config: run_one(config, folder, device)) for name, config in todo.items())
+        outcomes = {name: partial(attempt, run_one, config, folder, device) for name, config in todo.items()}
     else:
-        for start in [executor.submit(prepare, start, folder, device) for start in starts.values()]:
+        starts = {config_hash(config.start): config.start for config in todo.values() if config.start is not None}
+        for start in [submit(executor, prepare, start, folder, device) for start in starts.values()]:
             with suppress(Exception):  # the runs that need it will meet the same error and report it
                 start.result()
-        outcomes = [(name, executor.submit(run_one, config, folder, device).result) for name, config in todo.items()]
-    for name, outcome in outcomes:
+        outcomes = {name: submit(executor, run_one, config, folder, device).result for name, config in todo.items()}
+    errors: dict[str, str] = {}
+    for name, outcome in outcomes.items():
         try:
-            outcome()
+            error = outcome()
+        except Exception as death:  # of the worker; what a run raises comes back as text
+            error = in_a_line(death)
+        if error is None:
             done += 1
             report(f"{folder.name}: {done} of {len(todo)} after {time.perf_counter() - clock:.0f} s: {todo[name]}")
-        except Exception as error:  # one bad run must not lose the others
-            message = " ".join(str(error).split())
-            failed.append(f"{name} ({type(error).__name__}: {message})")
-            report(f"{folder.name}: FAILED {todo[name]}: {message}")
+        else:
+            errors[name] = error
+            report(f"{folder.name}: FAILED {todo[name]}: {error}")
+    wait_for(paths[name] for name in todo if name not in errors)
+    failed = defaultdict(list)
+    for name in todo:
+        if not paths[name].is_file():
+            failed[errors.get(name, f"ended well but left no result in {folder}: do workers share it?")].append(name)
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(paths)} runs failed, run the same command again to retry: {'; '.join(failed)}"
+            f"{sum(map(len, failed.values()))} of {len(paths)} runs failed, run the same command again to retry: "
+            + "; ".join(f"{', '.join(names)} ({error})" for error, names in failed.items())
         )
     return list(paths.values())
 
