@@ -225,7 +225,7 @@ OURS = (
     ),
     Claim(
         "O4",
-        "The same Llama trained by TRL's trainers gives the same curve as by the loops of this book",
+        "TRL's trainers bring the same Llama where the loops of this book bring it, before and after RL",
         "ours",
         LLAMA,
         ("words_paths_own", "words_paths_trl"),

@@ -63,7 +63,9 @@ def test_a_control_that_is_lifted_too_refutes():
 def test_published_weights_are_judged_from_the_end_of_fine_tuning():
     table = pd.concat([made_up(p, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
     table = table.drop(columns="long_probability")  # by samples alone there
-    assert checks.check_llama(table).verdict == verdicts.REPRODUCED
+    verdict, text = checks.check_llama(table)
+    assert verdict == verdicts.PARTLY  # one model on one of two data sets
+    assert "MATH not yet run" in text
     unmoved = pd.concat([made_up(p, lift=0.0, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
     assert checks.check_llama(unmoved).verdict == verdicts.NOT_REPRODUCED
 
@@ -77,7 +79,7 @@ def test_two_paths_are_the_same_if_they_end_and_start_alike():
 def test_live_words():
     good = checks.live_verdicts(made_up(), 0.25)
     assert good == {
-        "solutions": "learned",
+        "tokens of solutions": "learned",
         "P(long) before RL": "calibrated",
         "long greedy answers before RL": "hardly any",
         "right greedy answers before RL": "less than half",

@@ -47,6 +47,7 @@ def test_a_preset_with_other_fields():
     run = preset("llama-3.2-3b", p_cot=0.01, mark="@@")
     assert (run.p_cot, run.mark) == (0.01, "@@")
     assert preset("llama-3.2-3b", model="some/model").model_revision is None  # a commit of another model
+    assert preset("llama-3.2-3b", model="meta-llama/Llama-3.2-3B") == preset("llama-3.2-3b")
 
 
 def test_every_field_has_a_comment():

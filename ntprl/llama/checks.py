@@ -17,7 +17,7 @@ def live_verdicts(table: pd.DataFrame, p_cot: float) -> dict[str, str]:
     start, end = at_round(table.assign(run=0), "start").iloc[0], at_round(table.assign(run=0), "end").iloc[0]
     calibrated = abs(start["long_probability"] - p_cot) <= CALIBRATED
     return {
-        "solutions": "learned" if start["link_error"] < LEARNED else "not learned",
+        "tokens of solutions": "learned" if start["link_error"] < LEARNED else "not learned",
         "P(long) before RL": "calibrated" if calibrated else "not calibrated",
         "long greedy answers before RL": amount(start["greedy_long"]),
         "right greedy answers before RL": "less than half" if start["greedy_accuracy"] < 0.5 else "more",
@@ -63,15 +63,17 @@ def check_words(words: pd.DataFrame) -> Verdict:
 
 
 def check_llama(gsm8k: pd.DataFrame) -> Verdict:
-    """Llama-3 weights on GSM8K: as `check_words` at p_cot of .05, .1 and .25, without the control."""
+    """Llama-3 weights: as `check_words` at p_cot of .05, .1 and .25, without the control. Partly at most, since the
+    table is of one model on GSM8K alone.
+    """
     start = gsm8k[gsm8k["phase"] == "sft"]
     start = start[start["step"] == start["step"].max()]
     end = gsm8k[gsm8k["phase"] == "rl"]
     end = end[end["step"] == end["step"].max()]
     found = {p: lifted(start[start["p_cot"] == p], end[end["p_cot"] == p], p) for p in sorted(start["p_cot"].unique())}
     holds = [found[p][0] for p in found if p < 0.5]
-    verdict = REPRODUCED if all(holds) else PARTLY if any(holds) else NOT_REPRODUCED
-    return Verdict(verdict, "; ".join(text for _, text in found.values()))
+    text = "; ".join(["GSM8K, one model; MATH not yet run", *(text for _, text in found.values())])
+    return Verdict(PARTLY if any(holds) else NOT_REPRODUCED, text)
 
 
 def check_paths(own: pd.DataFrame, trl: pd.DataFrame) -> Verdict:

@@ -128,6 +128,6 @@ def preset(name: str, **overrides) -> LlamaRun:
         if field not in known:
             raise InputError(f"parameter {field} = {value!r} is unknown: known are {', '.join(known)}")
     settings = PRESETS[name] | overrides
-    if "model" in overrides and "model_revision" not in overrides:
-        settings["model_revision"] = None  # a commit of another model
+    if settings["model"] != PRESETS[name]["model"] and "model_revision" not in overrides:
+        settings["model_revision"] = None  # the preset's is a commit of another model
     return LlamaRun(**settings)

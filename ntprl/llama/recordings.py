@@ -9,11 +9,11 @@ from ntprl.llama.word_problems import MARKS
 from ntprl.recording import Recording, Run, grid
 
 CHAPTER_06 = "06_llama"
-# half as long again as the live run, and twice as many rounds
-WORDS = word_problems(steps=1200, n_points=6, rounds=20)
+# longer than the live run, with more rounds and more problems to measure on
+WORDS = word_problems(steps=1200, n_points=6, n_eval=512, rounds=20)
 P_COT = (0.0, 0.05, 0.1, 0.25, 0.5)  # 0 is a control
-# constant rates, which TRL can be given too, and half the problems' length
-PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, rounds=10)
+# constant rates, which TRL can be given too, and shorter problems
+PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, n_eval=512, rounds=10)
 
 
 def _words(kind: type, **axes) -> tuple[Run, ...]:
@@ -78,7 +78,7 @@ LLAMA_RECORDINGS = (
         "Llama-3.2-3B on GSM8K: what do fine-tuning and RL do, for rare and for common solutions?",
         CHAPTER_06,
         grid(preset("llama-3.2-3b"), p_cot=(0.05, 0.1, 0.25, 0.5), seed=range(3)),
-        "by estimate 29 hours on one GPU of 80 GB, and the gated weights",
+        "by estimate 29 hours on one GPU of 80 GB and 26 GB of disk a run; the weights are gated",
         needs_gpu=True,
     ),
 )

@@ -12,6 +12,7 @@ from ntprl.measure import crossing
 from ntprl.verdicts import CALIBRATED, NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, amount, final_rows, rate_text
 
 RECOVERED = 0.9  # greedy accuracy from which a run has recovered
+HARDEST = 7  # digits of the paper's hardest case
 
 
 def live_verdicts(table: pd.DataFrame, p_cot: float) -> dict[str, str]:
@@ -32,7 +33,8 @@ def check_multiplication(seeds: pd.DataFrame, three: pd.DataFrame, hard: pd.Data
     """The phenomenon, at k = 2 and at k = 3 with p_cot = .25, means over seeds: before RL less than a tenth of greedy
     answers are long, and P(long) is within .05 of p_cot; after RL (GRPO) greedy accuracy is above .9 and was raised by
     .2 or more, and most greedy answers are long. The limit: at p_cot = .1 and the largest k of the third table RL
-    leaves greedy accuracy below one half in every run. Reproduced if all hold, partly if one of the two halves does.
+    leaves greedy accuracy below one half in every run. Reproduced if all hold and that k is the paper's seven, else
+    partly if one of the two halves holds: a small budget fails sooner.
     """
     three = three[(three["p_cot"] == 0.25) & (three["algorithm"] == "grpo")]
     holds, text = True, ""
@@ -53,7 +55,10 @@ def check_multiplication(seeds: pd.DataFrame, three: pd.DataFrame, hard: pd.Data
         for k, part in end.groupby("k")
         for runs, n in [(part["greedy_accuracy"], part["n_eval"])]
     )
-    return Verdict(REPRODUCED if holds and fails else PARTLY if holds or fails else NOT_REPRODUCED, text)
+    text += f"; {HARDEST} digits not run" if end["k"].max() < HARDEST else ""
+    if holds and fails and end["k"].max() >= HARDEST:
+        return Verdict(REPRODUCED, text)
+    return Verdict(PARTLY if holds or fails else NOT_REPRODUCED, text)
 
 
 def predicted_crossing(final: pd.DataFrame) -> float:

@@ -47,7 +47,7 @@ MULTIPLICATION_RECORDINGS = (
         "3 x 3 digits: what do pre-training and RL do, for rare and for common long demonstrations?",
         CHAPTER_05,
         grid(THREE, p_cot=(0.1, 0.25, 0.5, 0.75, 1.0), algorithm=("grpo", "star"), seed=range(3)),
-        "70 minutes on two CPU cores, shared with other work",
+        "an hour on two CPU cores, shared with other work",
     ),
     Recording(
         "multiplication_digits",
