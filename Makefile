@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test refresh lint clean
+.PHONY: help book html test refresh bench lint clean
 
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
@@ -38,6 +38,10 @@ test: $(READY) _build/html.built ## run the tests, then every chapter again, com
 refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
 	$(BIN)/python tools/execute.py $(CHAPTER)
 	$(BIN)/python tools/readme.py
+
+bench: $(READY) ## time everything beside its peers, in 20 minutes on two idle cores
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python tools/performance.py
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

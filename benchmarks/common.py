@@ -1,6 +1,5 @@
-"""What the two benchmarks share: the libraries' models and trainers, a clock, the order of runs, ratios, files."""
+"""What the benchmarks share: the libraries' models and trainers, a clock, the order of runs, ratios, files."""
 
-import json
 import os
 import sys
 import tempfile
@@ -13,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from limits import ceilings, counting
+from tables import write_files as write_files
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ntprl.errors import require, require_integer
 from ntprl.experiments import PretrainingRun
 from ntprl.parity import Parity
 from ntprl.posttrain import PosttrainConfig, Reward
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
-from ntprl.records import code_version, provenance, write_atomically
+from ntprl.records import code_version, provenance
 from ntprl.seeds import numpy_rng
 from ntprl.task import PAD
 from ntprl.transformer import Transformer
@@ -33,34 +33,30 @@ try:
 except ImportError as error:
     sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
 
-FLASH = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-FLASH_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-COUNTED = {  # operators that the counter does not know of its own
-    FLASH: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
-    FLASH_BACKWARD: lambda g, q, k, v, *_, **__: sdpa_backward_flop_count(g, q, k, v),
-}
-# (repetition, operations counted so far) -> (seconds, how many of what is counted, operations)
-Contestant = Callable[[int, Callable[[], float]], tuple[float, int, float]]
+# [operations, bytes] counted so far
+Counted = Callable[[], np.ndarray]
+# (repetition, counted so far) -> (seconds, how many of what is timed, [operations, bytes])
+Contestant = Callable[[int, Counted], tuple[float, int, np.ndarray]]
 STATISTICS = ["median", "min", "max"]
 
 
 class Clock(transformers.TrainerCallback):
-    """Seconds and counted operations from the end of step `first` to the end of step `last`, the device idle at both.
+    """Seconds, operations and bytes from the end of step `first` to the end of step `last`, the device idle at both.
 
-    `operations` tells how many have been counted so far. Trainer calls `on_step_end`; `tick` is a callback for
+    `now` tells what has been counted so far. Trainer calls `on_step_end`; `tick` is a callback for
     `pretrain` and for `posttrain`.
     """
 
-    def __init__(self, first: int, last: int, device: str = "cpu", operations: Callable[[], float] = lambda: 0):
-        self.marks, self.device, self.now = (first, last), device, operations
-        self.seconds, self.operations = 0.0, 0.0
+    def __init__(self, first: int, last: int, device: str = "cpu", now: Counted = lambda: np.zeros(2)):
+        self.marks, self.device, self.now = (first, last), device, now
+        self.seconds, self.counted = 0.0, np.zeros(2)
 
     def tick(self, done: int, model=None, loss: torch.Tensor | None = None) -> dict:
         if done in self.marks:
             if self.device != "cpu":
                 torch.cuda.synchronize()
             self.seconds = time.perf_counter() - self.seconds  # a time first, then the difference to it
-            self.operations = self.now() - self.operations
+            self.counted = self.now() - self.counted
         return {"loss": loss}
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -220,29 +216,29 @@ def once(work: Callable[[int], np.ndarray], count: Callable[[np.ndarray], int]) 
     """One call of `work` is one measurement."""
 
     def run(repetition, now):
-        clock = Clock(0, 1, operations=now)
+        clock = Clock(0, 1, now=now)
         clock.tick(0)
         answers = work(repetition)
         clock.tick(1)
-        return clock.seconds, count(answers), clock.operations
+        return clock.seconds, count(answers), clock.counted
 
     return run
 
 
 def measure(benchmark: str, state: str, contestants: dict, repetitions: int, unit: str) -> list[dict]:
-    """A row for each contestant and repetition; operations are counted in repetition 0."""
-    rows, operations, names = [], {}, list(contestants)
+    """A row for each contestant and repetition; operations and bytes are counted in repetition 0."""
+    rows, counts, names = [], {}, list(contestants)
     for repetition, order, name in rotate(names, repetitions):
         if order == 0:
             say(f"{benchmark}, {state}: repetition {repetition} of {repetitions}")
         if repetition == 0:
-            with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
-                _, n, counted = contestants[name](0, counter.get_total_flops)
-            operations[name] = counted / n / 1e6
+            with counting() as now:
+                _, n, counted = contestants[name](0, now)
+            counts[name] = dict(zip(("mflop", "mbyte"), counted / n / 1e6, strict=True))
             continue
-        seconds, n, _ = contestants[name](repetition, lambda: 0)
+        seconds, n, _ = contestants[name](repetition, lambda: np.zeros(2))
         row = {"benchmark": benchmark, "state": state, "repetition": repetition, "order": order, "contestant": name}
-        rows.append(row | {"seconds": seconds, "unit": unit, "per_s": n / seconds, "mflop": operations[name]})
+        rows.append(row | {"seconds": seconds, "unit": unit, "per_s": n / seconds} | counts[name])
     return sorted(rows, key=lambda row: names.index(row["contestant"]))
 
 
@@ -250,6 +246,27 @@ def rates_and_ratios(runs: pd.DataFrame, column: str, ours: str, names: list[str
     """(rate of each contestant, `ours` as a multiple of it within each repetition), one row a repetition."""
     rate = runs.pivot(index="repetition", columns="contestant", values=column)[names]
     return rate, rate.rdiv(rate[ours], axis=0)
+
+
+def print_rates(runs: pd.DataFrame) -> None:
+    """A table for each part of `measure`'s rows; ratios are of its first contestant."""
+    for (benchmark, state), part in runs.groupby(["benchmark", "state"], sort=False):
+        by_name, unit = part.groupby("contestant", sort=False), part["unit"].iloc[0]
+        rate, ratio = rates_and_ratios(part, "per_s", part["contestant"].iloc[0], list(by_name.groups))
+        table = rate.agg(STATISTICS).T.round(1).rename_axis(None)
+        table = table.join(ratio.agg(STATISTICS).T.round(2).add_prefix("x "))
+        for kind in ("mflop", "mbyte"):
+            table[f"{kind}/{unit}"] = by_name[kind].first().round(2)
+        print(
+            f"\n{benchmark}, {state}; {unit}s/s, x: the first line as a multiple of each\n{table.to_string()}",
+            flush=True,
+        )
+
+
+def print_shares(profile: dict[str, dict[str, float]]) -> None:
+    for name, parts in profile.items():
+        print(f"\n{name}, shares of its wall time, the profiler's own cost included")
+        print("\n".join(f"{value:6.1%} {part}" for part, value in parts.items()), flush=True)
 
 
 def require_options(threads: int, out: Path | None, **counts: int) -> None:
@@ -260,14 +277,11 @@ def require_options(threads: int, out: Path | None, **counts: int) -> None:
     code_version()  # now: somebody may edit the checkout while this runs
 
 
-def facts_of(started: datetime, device: str = "cpu", **versions: str) -> dict:
-    """The command, and where, when and with what it ran."""
+def facts_of(started: datetime, device: str = "cpu", dtype: torch.dtype = torch.float32, **versions: str) -> dict:
+    """The command; where, when and with what it ran; what the machine reaches."""
     facts = {"command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])}
+    limit = ceilings(device, dtype)
     facts |= provenance(device, started, (datetime.now(UTC) - started).total_seconds())
-    return facts | {"transformers": transformers.__version__, "accelerate": accelerate.__version__} | versions
-
-
-def write_files(out: Path, runs: pd.DataFrame, facts: dict) -> None:
-    """All measurements to FILE.csv, their provenance to FILE.json."""
-    write_atomically(out, runs.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    write_atomically(out.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    facts |= {"dtype": str(dtype).removeprefix("torch."), "cores": os.cpu_count()}
+    facts |= {"transformers": transformers.__version__, "accelerate": accelerate.__version__}
+    return facts | versions | {"ceilings": limit}

@@ -16,27 +16,26 @@ D(p_cot), in float64:
 2. Time. One process, a round that does not count, then `--repetitions` rounds, their order rotating. Ratios are taken
    within a round, since a machine's speed drifts.
 3. Growth. ntprl, one run, for d = 10..200, as a share of what one core reaches in a large float64 matrix product
-   measured next to it. Counted: the multiply-adds of scores, of w and of the mean; nothing else.
+   measured next to it. Counted: the multiply-adds of scores, of w and of the mean; nothing else. Bytes: a compiled
+   loop is one operator, so that w and the mean are read and written once a run; samples are drawn where they are used.
 """
 
 import argparse
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import common
 import numba
 import numpy as np
 import pandas as pd
 import torch
 
-from ntprl.errors import InputError, require, require_integer, require_number
+from ntprl.errors import InputError, require_integer, require_number
 from ntprl.linear.runs import fit
 from ntprl.linear.sgd import MIXTURE, draw_demonstration, train
-from ntprl.records import provenance, write_atomically
 
 try:
     import sklearn
@@ -66,6 +65,13 @@ def count(d: int, n: int, n_long: int) -> int:
 def multiply_adds(d: int, n: int, n_long: int) -> float:
     """Three for each weight in use: score, sum, weighted sum."""
     return 3.0 * (n * (d + 2 * d + 2) + n_long * sum(2 * d + k for k in range(1, d)))
+
+
+def per_step(d: int, n: int, n_long: int) -> dict[str, float]:
+    """Counted operations and bytes of one step, in millions: two tables of weights in use, 8 bytes a number."""
+    weights = d + 2 * d + 2 + sum(2 * d + k for k in range(1, d))
+    counted = {"mflop": 2 * multiply_adds(d, n, n_long), "mbyte": 2 * 2 * 8 * weights}
+    return {name: value / count(d, n, n_long) / 1e6 for name, value in counted.items()}
 
 
 def features(x: np.ndarray, y: np.ndarray, is_long: np.ndarray, l: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
@@ -140,7 +146,8 @@ def timed(run: Callable[[], object]) -> float:
 
 def measure(d: int, p: float, n: int, repetitions: int) -> pd.DataFrame:
     threads = numba.config.NUMBA_NUM_THREADS
-    data, fast = draw(d, p, n // 2), count(d, n, run_ntprl(d, p, n)[4])
+    n_long = run_ntprl(d, p, n)[4]
+    data, fast = draw(d, p, n // 2), count(d, n, n_long)
     few = [part[: n // 20] for part in data]  # fewer for the slow ones; rates are compared, not times
     half, slow = count(d, n // 2, int(data[2].sum())), count(d, n // 20, int(few[2].sum()))
     contestants = {
@@ -150,15 +157,13 @@ def measure(d: int, p: float, n: int, repetitions: int) -> pd.DataFrame:
         "its fits alone": lambda: half / run_sklearn(*data)[1],
         "torch loop": lambda: slow / run_torch(*few)[1],
     }
-    rows, names = [], list(contestants)
-    for repetition in range(repetitions + 1):  # round 0 warms up
-        for order, name in enumerate(names):
-            rows.append(("contest", repetition, order, name, d, contestants[name](), np.nan))
-        names = names[1:] + names[:1]
-    return pd.DataFrame(rows[len(names) :], columns=COLUMNS)
+    rows, counted = [], per_step(d, n, n_long).values()  # the same for all, by what they compute
+    for repetition, order, name in common.rotate(list(contestants), repetitions):
+        rows.append(("contest", repetition, order, name, d, contestants[name](), np.nan, *counted))
+    return pd.DataFrame(rows[len(contestants) :], columns=COLUMNS)
 
 
-COLUMNS = ["part", "repetition", "order", "contestant", "d", "steps_per_s", "of_matrix_product"]
+COLUMNS = ["part", "repetition", "order", "contestant", "d", "steps_per_s", "of_matrix_product", "mflop", "mbyte"]
 
 
 def measure_growth(sizes: list[int], p: float, n: int, repetitions: int) -> pd.DataFrame:
@@ -171,7 +176,8 @@ def measure_growth(sizes: list[int], p: float, n: int, repetitions: int) -> pd.D
             seconds = time.perf_counter() - start
             limit = 1024**3 / timed(lambda: matrix @ matrix)  # multiply-adds a second
             share = multiply_adds(d, n_d, n_long) / seconds / limit
-            rows.append(("growth", repetition, order, OURS, d, count(d, n_d, n_long) / seconds, share))
+            rate, counted = count(d, n_d, n_long) / seconds, per_step(d, n_d, n_long).values()
+            rows.append(("growth", repetition, order, OURS, d, rate, share, *counted))
     return pd.DataFrame(rows[len(sizes) :], columns=COLUMNS)
 
 
@@ -182,35 +188,36 @@ def main() -> None:
     parser.add_argument("--p-cot", type=float, default=0.25, help="share of long demonstrations")
     parser.add_argument("--samples", type=int, default=100_000, help="samples of one ntprl run")
     parser.add_argument("--repetitions", type=int, default=5, help="measurements of each contestant")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--out", type=Path, help="FILE.csv for all measurements, provenance to FILE.json")
     o, started = parser.parse_args(), datetime.now(UTC)
+    if o.smoke:
+        o.d, o.samples, o.repetitions = 5, 1000, 1
     require_integer("d", o.d, low=2)
     require_number("p-cot", o.p_cot, low=0.01, high=1)
     require_integer("samples", o.samples, low=1000)
-    require_integer("repetitions", o.repetitions, low=1)
-    require(o.out is None or o.out.suffix == ".csv", "out", str(o.out), "a file name ending in .csv")
+    common.require_options(1, o.out, repetitions=o.repetitions)
     torch.set_num_threads(1)
     require_equal_weights(o.d, o.p_cot, 500)
     runs = measure(o.d, o.p_cot, o.samples, o.repetitions)
-    rate = runs.pivot(index="repetition", columns="contestant", values="steps_per_s")[runs["contestant"].unique()]
-    table = rate.agg(["median", "min", "max"]).T.round().astype(int)
-    for name in (OURS, "ntprl, all cores"):
-        ratio = rate.rdiv(rate[name], axis=0).agg(["median", "min", "max"]).T.round(1)
-        table = table.join(ratio.add_prefix("x " if name == OURS else "X "))
-    growth = measure_growth([10, 25, 50, 100, 200], o.p_cot, o.samples, o.repetitions)
-    facts = provenance("cpu", started, (datetime.now(UTC) - started).total_seconds())
-    facts |= {"numba": numba.__version__, "scikit-learn": sklearn.__version__, "cores": os.cpu_count()}
-    print(f"\n{facts['device']}, {numba.config.NUMBA_NUM_THREADS} threads, d = {o.d}, p_cot = {o.p_cot}; SGD steps/s,")
+    names, threads = list(runs["contestant"].unique()), numba.config.NUMBA_NUM_THREADS
+    rate, ratio = common.rates_and_ratios(runs, "steps_per_s", OURS, names)
+    _, of_all = common.rates_and_ratios(runs, "steps_per_s", "ntprl, all cores", names)
+    table = rate.agg(common.STATISTICS).T.round().astype(int)
+    for mark, values in (("x ", ratio), ("X ", of_all)):
+        table = table.join(values.agg(common.STATISTICS).T.round(1).add_prefix(mark))
+    sizes = [5, 10] if o.smoke else [10, 25, 50, 100, 200]
+    growth = measure_growth(sizes, o.p_cot, o.samples, o.repetitions)
+    versions = {"numba": numba.__version__, "scikit-learn": sklearn.__version__}
+    facts = common.facts_of(started, dtype=torch.float64, **versions) | {"numba threads": threads}
+    print(f"\n{facts['device']}, {threads} threads, d = {o.d}, p_cot = {o.p_cot}; SGD steps/s,")
     print("x: one run of ntprl as a multiple of each, pair by pair; X: ntprl on all cores")
     print(table.rename_axis(None).to_string())
     print("\none run of ntprl as d grows; share of a float64 matrix product's multiply-adds on one core")
     medians = growth.groupby("d")[["steps_per_s", "of_matrix_product"]].median()
     print(medians.round({"steps_per_s": 0, "of_matrix_product": 3}).to_string())
     if o.out is not None:
-        facts = {"command": " ".join(["python", "benchmarks/linear_chain.py", *sys.argv[1:]])} | facts
-        text = pd.concat((runs, growth)).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write_atomically(o.out, text)
-        write_atomically(o.out.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+        common.write_files(o.out, pd.concat((runs, growth)), facts)
 
 
 if __name__ == "__main__":

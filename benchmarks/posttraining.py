@@ -11,18 +11,16 @@ One model (GPT-2 style, 2 layers, width 64, float32), pre-trained by ntprl on d 
               distance from the start), which is in its time; `one_round` is the same without that
     generate  tokens a second, EOS included, of generation: 8 or 64 answers to each of 64 prompts, 1 to each of 512
     ablation  `one_round` with one of TRICKS at a time taken away
-    growth    `one_round` at other d, random weights, EOS forbidden: d + 1 tokens each, hardly two answers alike
     goal      seconds from random weights to greedy accuracy .99: short pre-training, then GRPO with an evaluation
-              after each round. Evaluations, and the rollouts drawn before the last of them, are in. --with-peer: the
-              same by Trainer and GRPOTrainer
+              after each round. Evaluations, and the rollouts drawn before the last of them, are in. Beside it the
+              same by Trainer and GRPOTrainer. A repetition is a seed
 
 1. Equality. From the same answers both sides compute the same gradient; both generators write answers with the same
    lengths and rewards within sampling error. Else the script stops with one line.
 2. Time. One process; a repetition that does not count, then --rounds of them, the order rotating. A trainer's
    time runs from the end of its first step to the end of its last (a TrainerCallback): set-up is not in it. The
    learning rate is 1e-8 on both sides, so that the weights, hence the lengths, stay. Ratios are within a repetition.
-3. Operations are those torch ran, counted by torch.utils.flop_counter (matrix products and attention, the latter as
-   if without a mask) in the repetition that does not count.
+3. Operations and bytes are counted as `limits.py` says, in the repetition that does not count.
 
 TRL has every setting we know to make it faster with the same gradient: the whole round in one forward pass (or in
 four, "micro-batches"), no gradient checkpointing, no old log-probabilities (one step needs none), fused AdamW and GELU,
@@ -51,6 +49,7 @@ import pandas as pd
 import torch
 import transformers
 from common import Clock, Contestant, as_gpt2, cut, generate, measure, once, say
+from limits import shares
 from torch.nn import functional as F
 
 from ntprl.errors import InputError
@@ -74,6 +73,7 @@ except ImportError as error:
 
 
 Contestants = dict[str, Contestant]
+PEERS = "Trainer and GRPOTrainer"
 STILL = 1e-8  # a learning rate that leaves the weights as they are
 
 
@@ -86,7 +86,6 @@ class Sizes:
     group: int = 8  # answers to each
     timed: int = 2  # rounds of a trainer in one measurement
     checked: int = 256  # prompts whose answers are compared before timing
-    growth: tuple[int, ...] = (25, 50, 100, 200)
     short_steps: int = 500  # goal: of pre-training
     seeds: int = 5
     max_rounds: int = 60
@@ -98,8 +97,8 @@ class Sizes:
         return PosttrainConfig(rollouts=self.prompts * self.group, group=self.group, lr=STILL)
 
 
-SMOKE = Sizes(4, 60, 4, 16, 4, 1, 32, (3, 6), 30, 1, 2, 32, 0.9)
-NAMES = ("grpo", "generate", "ablation", "growth", "goal")
+SMOKE = Sizes(4, 60, 4, 16, 4, 1, 32, 30, 1, 2, 32, 0.9)
+NAMES = ("grpo", "generate", "ablation", "goal")
 TRICKS = {  # name -> what is done without it
     "shared answers": "generation reads every prompt 8 times and every answer on its own",
     "merging": "the update computes equal answers apart",
@@ -254,9 +253,9 @@ def grpo_contestants(model, task: Parity, config: PosttrainConfig, reward: Rewar
         trainer.train()
 
     def contestant(repetition, now, train):
-        clock = Clock(1, rounds.rounds, operations=now)
+        clock = Clock(1, rounds.rounds, now=now)
         train(repetition, clock)
-        return clock.seconds, timed * config.rollouts, clock.operations
+        return clock.seconds, timed * config.rollouts, clock.counted
 
     return {
         "ntprl.posttrain": partial(contestant, train=ours),
@@ -286,20 +285,15 @@ def ablation_contestants(model: Transformer, task: Parity, config: PosttrainConf
     return {name: one_round(model, task, config, reward, off) for name, off in variants.items()}
 
 
-def growth_contestants(s: Sizes) -> Contestants:
-    models = {d: Transformer(PretrainingRun(d=d).transformer_config, torch_rng(0, "init")) for d in s.growth}
-    return {f"d = {d}": one_round(model, Parity(d), s.round, coin, min_length=d + 1) for d, model in models.items()}
-
-
 class Reached(Exception):
     """Stops `posttrain`."""
 
 
-def to_goal(run: PretrainingRun, s: Sizes, peer: bool = False) -> dict:
-    """Seconds from random weights to the goal; with `peer` by Trainer and GRPOTrainer."""
+def to_goal(run: PretrainingRun, s: Sizes, name: str) -> dict:
+    """Seconds from random weights to the goal, by ntprl or by Trainer and GRPOTrainer."""
     task, spent, accuracy = run.task, [], []
     model, max_new = Transformer(run.transformer_config, torch_rng(run.seed, "init")), task.long_length + 1
-    gpt2 = as_gpt2(model, task.eos)
+    gpt2, peer = as_gpt2(model, task.eos), name == PEERS
     config = replace(s.round, rounds=s.max_rounds, lr=PosttrainConfig.lr)
 
     def reached(done: int) -> bool:
@@ -335,28 +329,38 @@ def to_goal(run: PretrainingRun, s: Sizes, peer: bool = False) -> dict:
     else:
         first = seconds(lambda: pretrain(model, run.mixture, run.pretrain_config, run.seed))
         second = seconds(lambda: posttrain(model, task, config, run.seed, callback=after_round))
-    name = "Trainer and GRPOTrainer" if peer else "ntprl"
     say(f"goal, {name}, seed {run.seed}: {accuracy[-1]:.3f} after {len(spent) - 1} rounds, {first + second:.1f} s")
     row = {"benchmark": "goal", "state": f"{run.steps} steps, then GRPO", "repetition": run.seed, "contestant": name}
     row |= {"seconds": first + second, "unit": "run", "pretraining_s": first, "evaluation_s": sum(spent)}
     return row | {"rl_rounds": len(spent) - 1, "accuracy": accuracy[-1]}
 
 
+def profiles(model: Transformer, task: Parity, s: Sizes, reward: Reward) -> dict[str, dict[str, float]]:
+    """Where the time of a round and of its sampling goes, each after one that is not watched."""
+    both = grpo_contestants(model, task, s.round, reward, s.timed)
+    both |= generate_contestants(model, task, s.prompts, s.group)
+    found = {}
+    for name in ("ntprl.posttrain", "ntprl.sample"):
+        both[name](0, lambda: np.zeros(2))
+        found[name] = shares(partial(both[name], 1, lambda: np.zeros(2)))
+    return found
+
+
+def race_to_goal(s: Sizes) -> list[dict]:
+    """A row for each side and seed, the order rotating; repetition 0, a short run, does not count."""
+    rows = []
+    for seed, order, name in common.rotate(["ntprl", PEERS], s.seeds):
+        run = PretrainingRun(d=s.d, p_cot=0.25, steps=s.short_steps if seed else 5, seed=seed)
+        rows.append(to_goal(run, s if seed else replace(s, max_rounds=1), name) | {"order": order})
+    return sorted(rows[2:], key=lambda row: row["contestant"] == PEERS)
+
+
 def print_tables(runs: pd.DataFrame) -> None:
-    for (benchmark, state), part in runs.groupby(["benchmark", "state"], sort=False):
-        by_name, unit = part.groupby("contestant", sort=False), part["unit"].iloc[0]
-        if benchmark == "goal":
-            columns = ["seconds", "pretraining_s", "evaluation_s", "rl_rounds", "accuracy"]
-            table = (
-                by_name[columns].agg(common.STATISTICS).stack(0, future_stack=True).round(3).rename_axis([None, None])
-            )
-        else:
-            rate, ratio = common.rates_and_ratios(part, "per_s", part["contestant"].iloc[0], list(by_name.groups))
-            table = rate.agg(common.STATISTICS).T.round(1).rename_axis(None)
-            table = table.join(ratio.agg(common.STATISTICS).T.round(2).add_prefix("x "))
-            table[f"MFLOP/{unit}"] = by_name["mflop"].first().round(2)
-            state += f"; {unit}s/s, x: the first line as a multiple of each"
-        print(f"\n{benchmark}, {state}\n{table.to_string()}", flush=True)
+    if runs["benchmark"].iloc[0] != "goal":
+        return common.print_rates(runs)
+    columns = ["seconds", "pretraining_s", "evaluation_s", "rl_rounds", "accuracy"]
+    table = runs.groupby("contestant", sort=False)[columns].agg(common.STATISTICS).stack(0, future_stack=True)
+    print(f"\ngoal, {runs['state'].iloc[0]}\n{table.round(3).rename_axis([None, None]).to_string()}", flush=True)
 
 
 def main() -> None:
@@ -366,7 +370,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for torch")
     parser.add_argument("--steps", type=int, default=Sizes.short_steps, help="goal: steps of pre-training")
-    parser.add_argument("--with-peer", action="store_true", help="goal: by Trainer and GRPOTrainer too, one seed")
+    parser.add_argument("--profile", action="store_true", help="show where the time goes")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--folder", type=Path, default=runs_folder() / "benchmarks", help="keeps the trained model")
     parser.add_argument("--out", type=Path, help="FILE.csv for all measurements, provenance to FILE.json")
@@ -407,13 +411,11 @@ def main() -> None:
             if "ablation" in o.only:
                 contestants = ablation_contestants(model, task, s.round, reward)
                 add(measure("ablation", state, contestants, o.rounds, "rollout"))
-    if "growth" in o.only:
-        add(measure("growth", "random weights", growth_contestants(s), o.rounds, "rollout"))
+            if o.profile and state == "after":
+                facts["profile"] = profiles(model, task, s, reward)
+                common.print_shares(facts["profile"])
     if "goal" in o.only:
-        runs = [PretrainingRun(d=s.d, p_cot=0.25, steps=s.short_steps, seed=seed) for seed in range(s.seeds)]
-        say("goal: a short run that does not count")
-        to_goal(replace(runs[0], steps=5), replace(s, max_rounds=1))
-        add([to_goal(run, s) for run in runs] + [to_goal(run, s, peer=True) for run in runs[: o.with_peer]])
+        add(race_to_goal(s))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """The benchmarks compare like with like: same function, same gradient, same answers, every trick really taken away."""
 
 import importlib
+import importlib.util
+import json
+import sys
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import functional as F
 
 from ntprl.errors import InputError
 from ntprl.experiments import PretrainingRun
@@ -19,20 +23,27 @@ from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.task import PAD
 from ntprl.transformer import Transformer
 
+ROOT = Path(__file__).resolve().parents[1]
 TASK = Parity(5)
 CONFIG = PosttrainConfig(rounds=2, rollouts=48, group=4, lr=1e-8)
 pytestmark = pytest.mark.filterwarnings("ignore")  # experimental and deprecated parts of the libraries
 
 
 @pytest.fixture(scope="module")
-def benchmarks():
-    """benchmarks/posttraining.py, imported as the script does; `.common` and `pretraining` beside it."""
-    pytest.importorskip("trl")
+def script():
+    """Imports benchmarks/NAME.py as a script there does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-        module = importlib.import_module("posttraining")
-        module.pretraining = importlib.import_module("pretraining")
-        yield module
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def benchmarks(script):
+    """benchmarks/posttraining.py; `.common` and `pretraining` beside it."""
+    pytest.importorskip("trl")
+    module = script("posttraining")
+    module.pretraining = script("pretraining")
+    return module
 
 
 @torch.no_grad()
@@ -171,26 +182,286 @@ def test_a_row_says_what_was_measured(benchmarks):
     assert [(row["contestant"], row["repetition"]) for row in rows] == [("one", 1), ("one", 2), ("two", 1), ("two", 2)]
     assert {row["per_s"] for row in rows} == {20.0}
     assert {row["mflop"] for row in rows} == {2 * 2 * 3 * 4 / 10 / 1e6}
+    written_ones, product = 2 * 3 + 3 * 4, 2 * 3 + 3 * 4 + 2 * 4
+    assert {row["mbyte"] for row in rows} == {4 * (written_ones + product) / 10 / 1e6}
 
 
 @torch.no_grad()
-def test_operations_are_all_counted(benchmarks):
-    """2 for each multiply-add of the matrix products; 4 W for each pair of positions in attention."""
+def test_operations_are_all_counted(script):
+    """2 for each multiply-add of the matrix products; 4 W for each pair of positions that the mask lets through."""
     width, layers, batch, positions = 32, 2, 3, 9
     model = Transformer(PretrainingRun(d=5, width=width, n_layer=layers).transformer_config, torch_rng(0, "init"))
-    with FlopCounterMode(display=False, custom_mapping=benchmarks.common.COUNTED) as counter:
+    with script("limits").counting() as now:
         model(torch.zeros(batch, positions, dtype=torch.long))
-    read = batch * positions
+    read, pairs = batch * positions, positions * (positions + 1) / 2
     products = layers * read * 12 * width**2 + read * width * TASK.vocab_size
-    assert counter.get_total_flops() == 2 * products + layers * batch * 4 * width * positions**2
+    assert now()[0] == pytest.approx(2 * products + layers * batch * 4 * width * pairs)
+
+
+def test_a_causal_mask_counts_as_the_causal_flag_does(script):
+    q = torch.randn(2, 4, 6, 8, requires_grad=True)
+    found = []
+    for how in ({"is_causal": True}, {"attn_mask": torch.ones(6, 6, dtype=torch.bool).tril()}, {}):
+        with script("limits").counting() as now:
+            F.scaled_dot_product_attention(q, q, q, **how).sum().backward()
+        found.append(now()[0])
+    assert found[0] == pytest.approx(found[1])
+    assert found[0] / found[2] == pytest.approx((6 * 7 / 2) / 36)
+
+
+N = 5 * 7 * 4  # bytes of a (5, 7) table
+
+
+@pytest.mark.parametrize(
+    "work, expected",
+    [
+        (lambda x, y: x + y, 3 * N),
+        (lambda x, y: x.add_(y), 3 * N),
+        (lambda x, y: torch.add(x, y, out=torch.empty(5, 7)), 3 * N),
+        (lambda x, y: x.copy_(y), 2 * N),
+        (lambda x, y: x.zero_(), N),
+        (lambda x, y: x.t()[:, None].detach(), 0),
+        (lambda x, y: torch.empty_like(x), 0),
+        (lambda x, y: x.sum(), N + 4),
+        (lambda x, y: x + y[:1].expand(5, 7), 2 * N + 7 * 4),
+        (
+            lambda x, y: x.index_select(0, torch.arange(2)),
+            2 * 8 + 2 * 8 + 2 * 2 * 7 * 4,
+        ),  # arange, read again; two rows
+        (lambda x, y: torch._foreach_add_([x, y], [y, x]), 6 * N),
+    ],
+)
+def test_bytes_are_those_an_operator_must_move(script, work, expected):
+    x, y = torch.ones(5, 7), torch.ones(5, 7)
+    with script("limits").counting() as now:
+        work(x, y)
+    assert now()[1] == expected
 
 
 def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, capsys):
     pretraining, run = benchmarks.pretraining, PretrainingRun(d=5, batch=16)
-    monkeypatch.setattr(pretraining, "RUN", run)
-    initial = Transformer(run.transformer_config, torch_rng(0, "init"))
-    pretraining.require_equal_losses(initial, 3, "cpu")
+    start = pretraining.Start(run, Transformer(run.transformer_config, torch_rng(0, "init")))
+    pretraining.require_equal_losses(start, 3, "cpu")
     assert capsys.readouterr().out.startswith("mean loss of 3 steps: ntprl.pretrain ")
     monkeypatch.setitem(pretraining.TRAIN, "another", lambda *_: 0.0)
     with pytest.raises(InputError, match="nothing is timed"):
-        pretraining.require_equal_losses(initial, 1, "cpu")
+        pretraining.require_equal_losses(start, 1, "cpu")
+
+
+# --- the tables, the summary, the page ---
+
+
+def growth_rows(part="grpo"):
+    """Time as d^2, operations as d^1, at d = 25 and 400."""
+    sizes = [(repetition, d) for repetition in (1, 2) for d in (25, 400)]
+    rows = [
+        {"benchmark": part, "repetition": r, "contestant": f"d = {d}", "per_s": r / d**2, "mflop": 3 * d, "mbyte": d}
+        for r, d in sizes
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_growth_is_that_of_time_over_that_of_operations(script):
+    grown = script("summary").growths(growth_rows()).iloc[0]
+    assert grown[["time ~ d^", "operations ~ d^", "bytes ~ d^"]].tolist() == pytest.approx([2, 1, 1])
+    assert grown[["median", "min", "max"]].tolist() == pytest.approx([16, 16, 16])
+
+
+def test_the_summary_says_what_is_met_and_what_was_not_run(script, tmp_path):
+    summary, tables = script("summary"), script("tables")
+    rates = {"ntprl.pretrain": [12, 20, 30], "transformers.Trainer": [3, 4, 10], "padded loop": [10, 20, 30]}
+    rates["Trainer, fused GELU"] = [4, 5, 6]
+    rows = [
+        {"repetition": i, "contestant": name, "per_s": rate, "mflop": 500.0, "mbyte": 100.0}
+        for name, of_name in rates.items()
+        for i, rate in enumerate(of_name)
+    ]
+    facts = {"ceilings": {"product_gflop_per_s": 100.0, "copy_gb_per_s": 4.0}}
+    tables.write_files(tmp_path / "pretraining.csv", pd.DataFrame(rows), facts)
+    goal = {"benchmark": "goal", "repetition": [1, 2], "contestant": "ntprl", "seconds": 10.0, "accuracy": [1.0, 0.5]}
+    peer = goal | {"contestant": "Trainer and GRPOTrainer", "seconds": 50.0, "accuracy": 1.0}
+    runs = pd.concat((pd.DataFrame(goal), pd.DataFrame(peer)))
+    tables.write_files(
+        tmp_path / "growth.csv",
+        pd.concat(growth_rows(part) for part in ("pretraining", "grpo", "sampling")),
+        facts,
+    )
+    table = summary.summarise(tmp_path)
+    first = table.iloc[0]
+    assert (first["n"], first["median"], first["min"], first["max"]) == (3, 4, 3, 5)
+    assert (first["met"], first["aim_met"]) == ("met", "not met")
+    padded = table[table["beside"] == "padded loop"].iloc[0]
+    assert (padded["median"], padded["met"]) == (1, "not met")
+    assert (table[table["what"].str.startswith("growth")]["met"] == "not met").all()
+    assert (table[table["what"].str.startswith("GRPO")]["met"] == "not yet run").all()
+    shares = summary.fractions(tmp_path).set_index("what").loc["pre-training, sequences/s"]
+    assert shares.to_dict() == pytest.approx({"of product": 0.1, "of copy": 0.5, "of limit": 0.5})
+    raced = next(c for c in summary.COMPARISONS if c.quantity == "time, beside / ours")
+    assert summary.ratio_of_times(runs, raced).tolist() == [5.0, 0.0]  # the second never got there
+
+
+def test_every_comparison_has_a_script_and_known_columns(script):
+    summary, run = script("summary"), script("run")
+    assert {c.table for c in summary.COMPARISONS} == {one.name for one in run.SCRIPTS}
+    assert {c.quantity for c in summary.COMPARISONS} == set(summary.QUANTITIES)
+
+
+def test_an_altered_table_is_refused(script, tmp_path, refused):
+    tables, path = script("tables"), tmp_path / "any.csv"
+    assert tables.read_files(path) is None
+    tables.write_files(path, pd.DataFrame({"a": [1, 2]}), {"commit": "c"})
+    table, facts = tables.read_files(path)
+    assert table["a"].tolist() == [1, 2] and facts["commit"] == "c"
+    path.write_text("a\n1\n3\n")
+    with refused("altered"):
+        tables.read_files(path)
+    path.unlink()
+    with refused("do not make a pair"):
+        tables.read_files(path)
+
+
+@pytest.fixture
+def performance(script):
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "tools" / "performance.py")
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_the_committed_summary_and_page_are_those_of_the_tables(script, performance, tmp_path):
+    script("tables").write_files(tmp_path / "summary.csv", script("summary").summarise(), {})
+    assert (tmp_path / "summary.csv").read_text() == (ROOT / "benchmarks" / "summary.csv").read_text(), (
+        "make it again: python benchmarks/run.py --only"
+    )
+    assert performance.page() == performance.PAGE.read_text(), "make it again: python tools/performance.py"
+
+
+def test_the_page_shows_growth_and_what_is_not_run(script, performance, tmp_path):
+    facts = {"ceilings": {"product_gflop_per_s": 1.0, "copy_gb_per_s": 1.0}, "profile": {"ours": {"attention": 0.25}}}
+    runs = pd.concat(growth_rows(part) for part in ("pretraining", "grpo", "sampling"))
+    script("tables").write_files(tmp_path / "growth.csv", runs, facts)
+    page = performance.page(tmp_path)
+    assert "| grpo | 400 | 256 | 16 | 16 |" in page
+    assert "| growth with d, GRPO round | - | growth of time / of operations | 16 (16 to 16, only 2 measured)" in page
+    assert "- growth with d, GRPO round, beside -: 16 where 1.5 is the bar." in page
+    assert "| `ours` | attention | 25.0% |" in page
+    assert "| `posttraining.py` | not yet run |" in page
+    assert "| sampling, 64 x 8 answers, tokens/s | transformers generate | rate, ours / beside | not yet run |" in page
+
+
+def test_the_summary_names_the_contestants_as_the_script_does(benchmarks, script, lively_model):
+    model, names = lively_model(TASK), {}
+    names["grpo"] = benchmarks.grpo_contestants(model, TASK, CONFIG, TASK.r_e2e, 1)
+    names["generate"] = benchmarks.generate_contestants(model, TASK, 2, 2)
+    of_script = [c for c in script("summary").COMPARISONS if c.table == "posttraining"]
+    compared = [c for c in of_script if c.rows["benchmark"] in names]
+    assert len(compared) >= 2
+    for c in compared:
+        assert {c.ours, c.beside} <= set(names[c.rows["benchmark"]])
+
+
+def test_profiles_add_up(benchmarks, lively_model):
+    sizes = benchmarks.replace(benchmarks.SMOKE, prompts=4, group=4)
+    found = benchmarks.profiles(lively_model(TASK), TASK, sizes, TASK.r_e2e)
+    assert list(found) == ["ntprl.posttrain", "ntprl.sample"]
+    for parts in found.values():
+        assert sum(list(parts.values())[:4]) == pytest.approx(1, abs=0.01)
+        assert parts["matrix products"] > 0
+
+
+# --- the runner ---
+
+WRITES = """
+import sys
+from pathlib import Path
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+out.parent.mkdir()
+out.write_text("a\\n1\\n")
+"""
+SIDECAR = "import json; out.with_suffix('.json').write_text(json.dumps(sys.argv[1:]))"
+
+
+def test_the_runner_replaces_a_pair_only_after_a_good_end(script, tmp_path, monkeypatch, capsys):
+    run, scripts, folder = script("run"), tmp_path / "scripts", tmp_path / "tables"
+    scripts.mkdir(), folder.mkdir()
+    texts = {
+        "good": WRITES + SIDECAR,
+        "bad": WRITES + SIDECAR + "\nsys.exit(3)",
+        "half": WRITES,
+        "slow": WRITES + "import time; time.sleep(60)",
+    }
+    for name, text in texts.items():
+        (scripts / f"{name}.py").write_text(text)
+        (folder / f"{name}.csv").write_text("old")
+    monkeypatch.setattr(run, "HERE", scripts)
+    outcome = {
+        name: run.run_script(run.Script(name, "--x 1"), folder, 1, False, 20) for name in ("good", "bad", "half")
+    }
+    outcome["slow"] = run.run_script(run.Script("slow"), folder, 1, False, 1)
+    assert outcome["good"] == run.DONE
+    assert "exit code 3" in outcome["bad"] and "no half.json" in outcome["half"] and "time was up" in outcome["slow"]
+    assert {name: (folder / f"{name}.csv").read_text() for name in texts} == {
+        "good": "a\n1\n", "bad": "old", "half": "old", "slow": "old"
+    }  # fmt: skip
+    given = ["--x", "1", "--threads", "1", "--out", "benchmarks/good.csv"]
+    assert json.loads((folder / "good.json").read_text()) == given
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("text, code", [(WRITES + SIDECAR, 0), ("raise SystemExit(1)", 1)])
+def test_the_runner_names_every_script_and_ends_with_its_code(script, tmp_path, monkeypatch, capsys, text, code):
+    run, folder = script("run"), tmp_path / "tables"
+    (tmp_path / "one.py").write_text(text)
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "SCRIPTS", (run.Script("one"), run.Script("gone")))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--folder", str(folder), "--threads", "1"])
+    assert run.main() == code
+    said = capsys.readouterr().out
+    assert f"gone: {run.ABSENT}" in said and "one: " in said
+    facts = json.loads((folder / "summary.json").read_text())
+    assert list(facts["scripts"]) == ["one", "gone"] and facts["tables"]["pretraining"] == "not yet run"
+    assert run.run_all(run.SCRIPTS, folder, 1, False, 0)["one"]["outcome"] == "was not started: the time was up"
+
+
+def test_a_smoke_run_does_not_touch_the_committed_tables(script, monkeypatch, refused):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--smoke"])
+    with refused("folder"):
+        script("run").main()
+
+
+# --- the scripts, at their smallest ---
+
+SMOKE = {
+    "pretraining": "--smoke --profile --steps 1 --repetitions 1 --threads 1",
+    "growth": "--smoke --repetitions 1 --threads 1",
+    "linear_chain": "--smoke",
+    "posttraining": "--smoke --only goal --rounds 1 --threads 1",
+}
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_script_writes_what_the_summary_reads(benchmarks, script, tmp_path, monkeypatch, name):
+    module, summary, limits = script(name), script("summary"), script("limits")
+    monkeypatch.setattr(limits, "PRODUCT", 64)
+    monkeypatch.setattr(limits, "COPY", 1000)
+    out, options, threads = tmp_path / f"{name}.csv", SMOKE[name].split(), torch.get_num_threads()
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *options, "--out", str(out)])
+    try:
+        module.main()
+    finally:
+        torch.set_num_threads(threads)
+    runs, facts = script("tables").read_files(out)
+    assert {"command", "commit", "device", "started_utc", "ceilings"} <= facts.keys()
+    assert min(facts["ceilings"]["product_gflop_per_s"], facts["ceilings"]["copy_gb_per_s"]) > 0
+    assert ("profile" in facts) == ("--profile" in options)
+    compared = [c for c in summary.COMPARISONS if c.table == name and len(summary.selected(runs, c))]
+    assert compared
+    for c in compared:
+        values = summary.QUANTITIES[c.quantity][0](summary.selected(runs, c), c)
+        assert len(values) == 1
+        assert (values >= 0).all()
+        if c.quantity == "rate, ours / beside":
+            mine = runs[runs["contestant"] == c.ours]
+            assert summary.share_of_limit(summary.selected(mine, c), c.column, facts)["of limit"] > 0
