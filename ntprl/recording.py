@@ -34,6 +34,7 @@ class Recording:
     configs: tuple[Run, ...]
     cost: str  # what to expect on which hardware
     needs_gpu: bool = False
+    at_once: int = 1  # runs that share one GPU: a small model leaves it idle between its operators
 
     @property
     def command(self) -> str:

@@ -1,14 +1,15 @@
 """The list of recordings: which tables the book wants, with every configuration and seed stated beforehand."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from ntprl.baselines import BaselineRun
 from ntprl.errors import require_choice
 from ntprl.experiments import LearningOrder, PretrainingRun, pretraining
 from ntprl.linear.recordings import LINEAR_RECORDINGS
+from ntprl.llama.presets import LlamaRun
 from ntprl.llama.recordings import LLAMA_RECORDINGS
 from ntprl.multiplication.recordings import MULTIPLICATION_RECORDINGS
-from ntprl.recording import Recording, grid
+from ntprl.recording import Recording, Run, grid
 from ntprl.recovery import RecoveryRun, recovery
 
 CHAPTER_02 = "02_pretraining_threshold"
@@ -235,6 +236,7 @@ RECORDINGS = {
             grid(PAPER, style=("gpt2", "mistral"), seed=range(3)),
             "not yet measured",
             needs_gpu=True,
+            at_once=8,
         ),
         Recording(
             "capacity_paper",
@@ -249,6 +251,7 @@ RECORDINGS = {
             ),
             "not yet measured",
             needs_gpu=True,
+            at_once=8,
         ),
         Recording(
             "threshold_paper",
@@ -257,6 +260,7 @@ RECORDINGS = {
             grid(replace(PAPER, d=25, n_points=10), p_cot=THRESHOLD_P_COT, seed=range(3)),
             "not yet measured",
             needs_gpu=True,
+            at_once=8,
         ),
         Recording(
             "rl_paper",
@@ -265,12 +269,32 @@ RECORDINGS = {
             grid(recovery("paper"), algorithm=("star", "reinforce", "grpo"), seed=range(3)),
             "not yet measured",
             needs_gpu=True,
+            at_once=8,
         ),
     )
 }
 
 
-def recording(name: str) -> Recording:
-    """The recording of that name; an unknown one is refused with the list of all."""
+# the largest sizes of a rehearsal
+SMALL = dict(d=6, k=2, high=3, n_layer=1, width=16, n_head=2, steps=4, base_steps=4, batch=16, warmup=2, n_eval=16)
+SMALL |= dict(n_points=1, rounds=2, rollouts=16, group=4, minibatches=2, n_eval_rl=16)
+
+
+def rehearsed(config: Run) -> Run:
+    """The same kind of run, in seconds; published weights become a dry run."""
+    if isinstance(config, LlamaRun):
+        return replace(config, dry_run=True, dataset="generated")
+    sizes = {field.name: getattr(config, field.name) for field in fields(config) if field.name in SMALL}
+    return replace(config, **{name: min(value, SMALL[name]) for name, value in sizes.items()})
+
+
+def recording(name: str, profile: str = "laptop") -> Recording:
+    """The recording of that name; an unknown one is refused with the list of all.
+
+    With profile smoke a rehearsal: every run of it, tiny, by the same code. Its results teach nothing.
+    """
     require_choice("record", name, RECORDINGS)
-    return RECORDINGS[name]
+    found = RECORDINGS[name]
+    if profile != "smoke":
+        return found
+    return replace(found, configs=tuple(dict.fromkeys(rehearsed(config) for config in found.configs)))

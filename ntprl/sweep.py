@@ -179,10 +179,15 @@ def record(
     workers: int | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Make all runs of some recordings in runs/; `python -m ntprl.records promote NAME` makes a table of them."""
+    """Make all runs of some recordings in runs/; `python -m ntprl.records promote NAME` makes a table of them.
+
+    `workers` processes, by default one for each CPU core, and on a GPU as many as the recordings say share it.
+    """
     configs = [config for recording in recordings for config in recording.configs]
-    if device == "cpu":
+    if device != "cpu":
+        workers = workers or min((recording.at_once for recording in recordings), default=1)
+    if workers == 1 and device != "cpu":
+        sweep(configs, runs_folder(), None, device, report)
+    else:
         with local_executor(workers) as executor:
             sweep(configs, runs_folder(), executor, device, report)
-    else:
-        sweep(configs, runs_folder(), None, device, report)

@@ -16,6 +16,7 @@ from ntprl.llama import sources
 from ntprl.llama.hub import explain
 from ntprl.llama.rows import Row, long_ones
 from ntprl.llama.sources import SOURCES, Source, held_out, last_boxed, load_rows, to_row
+from ntprl.llama.word_problems import WordProblems
 
 CLIPS = {
     "question": "Natalia sold 48 clips in April and half as many in May. How many altogether?",
@@ -267,3 +268,12 @@ def test_all_of_gsm8k():
         assert re.fullmatch(r"-?[\d,]+(\.\d+)?", row.answer)
         assert "<<" not in row.solution
         assert "####" not in row.solution
+
+
+def test_generated_rows_need_nothing():
+    train, test = (load_rows("generated", split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (7473, 1319)
+    assert load_rows("generated")[:50] == train[:50]
+    task = WordProblems()
+    assert all(task.is_test(row.question) for row in test) and not any(task.is_test(row.question) for row in train)
+    assert all(row.solution.endswith(f" {row.answer}.") for row in train)

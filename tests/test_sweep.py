@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -175,6 +176,17 @@ def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, 
     [(configs, folder, executor, asked, _)] = calls
     assert (list(configs), folder, asked) == ([*CONFIGS[::2], *CONFIGS[1::2]], tmp_path, device)
     assert (executor is None) == (device == "cuda")
+
+
+@pytest.mark.parametrize(("at_once", "processes"), [((8, 4), 4), ((8, 1), None)])
+def test_small_runs_share_a_gpu(tmp_path, monkeypatch, at_once, processes):
+    """As many processes as the most demanding recording allows; none but this one where that is one."""
+    used = []
+    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
+    monkeypatch.setattr(sweeping, "sweep", lambda configs, folder, executor, *_: used.append(executor))
+    monkeypatch.setattr(sweeping, "local_executor", lambda workers: nullcontext(workers))
+    record([Recording("a", "Does it work?", "00_tiny", CONFIGS, "", at_once=n) for n in at_once], "cuda")
+    assert used == [processes]
 
 
 SHARED = dict(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)

@@ -20,7 +20,7 @@ DTYPES = {"float32": 4, "bfloat16": 2}  # bytes of a number
 class LlamaRun:
     model: str = "meta-llama/Llama-3.2-3B"  # name on the Hugging Face hub, or a local folder with safetensors
     model_revision: str | None = None  # commit of the model on the hub; None: the newest
-    dataset: str = "openai/gsm8k"  # a name in sources.SOURCES, or a local file or folder
+    dataset: str = "openai/gsm8k"  # a name in sources.SOURCES, generated, or a local file or folder
     dataset_revision: str | None = None  # commit of the data set on the hub; None: the one pinned in SOURCES
     p_cot: float = 0.25  # share of demonstrations that are worked solutions
     draw: int | None = None  # None: a row's kind depends on its question alone; a number deals the kinds anew
@@ -88,7 +88,8 @@ class LlamaRun:
         """
         from ntprl.llama.runs import run
 
-        require(self.gpus == 0 or device != "cpu", "device", device, "cuda for a run with gpus > 0")
+        allowed = "cuda for a run with gpus > 0 that is no dry run"
+        require(self.gpus == 0 or self.dry_run or device != "cpu", "device", device, allowed)
         if checkpoint_path is not None:
             return run(self, Path(checkpoint_path).with_suffix(""))
         with TemporaryDirectory() as folder:

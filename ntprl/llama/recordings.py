@@ -72,6 +72,7 @@ LLAMA_RECORDINGS = (
         grid(word_problems("paper"), p_cot=(0.05, 0.1, 0.25, 0.5), seed=range(3)),
         "not yet measured",
         needs_gpu=True,
+        at_once=2,
     ),
     Recording(
         "llama_3b_gsm8k",

@@ -1,4 +1,4 @@
-"""Rows of GSM8K and of MATH: from the Hugging Face hub at a pinned revision, or from local files.
+"""Rows of GSM8K and of MATH: from the Hugging Face hub at a pinned revision, or from local files; or generated ones.
 
 GSM8K has the fields question and answer, and an answer ends in a line `#### 72`. MATH has problem and
 solution, and the answer is what the last \\boxed{...} of the solution holds. Anything local with these
@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ntprl.errors import InputError, require_choice
 from ntprl.llama.hub import explain, needed
 from ntprl.llama.rows import Row, uniform
+from ntprl.llama.word_problems import WordProblems, solve
 
 SPLITS = ("train", "test")
 HELD_OUT = 0.1  # share of the rows that are for tests where the data set has no test split
@@ -43,6 +45,8 @@ SOURCES = {
     "openai/gsm8k": Source("740312add88f781978c0658806c59bc2815b9866", ("main",)),
     "EleutherAI/hendrycks_math": Source("21a5633873b6a120296cce3e2df9d5550074f4a3", MATH_SUBJECTS),
 }
+GENERATED = "generated"  # problems of word_problems, which need no network and no file
+N_GENERATED = {"train": 7473, "test": 1319}  # as many as GSM8K has
 
 Record = tuple[str, dict]  # where it stands, its fields
 
@@ -50,7 +54,7 @@ Record = tuple[str, dict]  # where it stands, its fields
 def load_rows(dataset: str, split: str = "train", revision: str | None = None, remove_marks: bool = True) -> list[Row]:
     """The problems of one split, in the order of the data set.
 
-    dataset       a name in SOURCES, or the path of a .jsonl or .parquet file or of a folder with such files
+    dataset       a name in SOURCES, generated, or the path of a .jsonl or .parquet file or of a folder with such files
     split         train or test; without a test split, a tenth of the rows, chosen by a hash of the
                   question, is the test split and the rest the train split
     revision      of a data set on the hub; by default the one pinned in SOURCES
@@ -59,6 +63,9 @@ def load_rows(dataset: str, split: str = "train", revision: str | None = None, r
     Raises InputError if the data set cannot be found, reached or read, or has a row without an answer.
     """
     require_choice("split", split, SPLITS)
+    if dataset == GENERATED:
+        rng = np.random.default_rng(SPLITS.index(split))
+        return [solve(q) for q in WordProblems().questions(N_GENERATED[split], rng, test=split == "test")]
     if dataset in SOURCES:
         rows = [to_row(fields, where, remove_marks) for where, fields in _from_hub(dataset, split, revision)]
     else:
@@ -151,7 +158,7 @@ def _find(path: Path, split: str) -> tuple[list[Path], bool]:
     if path.is_file() and path.suffix in KINDS:
         return [path], False
     if not path.is_dir():
-        known = ", ".join(SOURCES)
+        known = ", ".join((*SOURCES, GENERATED))
         raise InputError(
             f"dataset = {str(path)!r} is not allowed: dataset must be one of {known}, "
             "or an existing folder or .jsonl or .parquet file"

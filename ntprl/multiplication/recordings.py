@@ -64,6 +64,7 @@ MULTIPLICATION_RECORDINGS = (
             _paper(k),
             "not yet measured",
             needs_gpu=True,
+            at_once=4,
         )
         for k in (4, 5, 7)
     ),

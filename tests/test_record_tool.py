@@ -1,0 +1,89 @@
+"""Several tables in one call: rehearsed, stopped, continued."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from ntprl import records
+from ntprl.recordings import RECORDINGS, SMALL, recording
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("record", ROOT / "tools" / "record.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "tools/record.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in RECORDINGS.items() if "linear" not in entry.chapter])
+def test_every_table_has_a_rehearsal(name):
+    """The same kinds of runs, none larger than allowed."""
+    rehearsal, real = recording(name, "smoke"), recording(name)
+    assert real is RECORDINGS[name]
+    assert {type(config) for config in rehearsal.configs} == {type(config) for config in real.configs}
+    sizes = [(field, value) for config in rehearsal.configs for field, value in vars(config).items() if field in SMALL]
+    is_dry = all(getattr(config, "dry_run", False) for config in rehearsal.configs)
+    assert is_dry or (sizes and all(value <= SMALL[field] for field, value in sizes))
+
+
+@pytest.mark.parametrize("jupyter", [True, False])
+def test_runs_are_made_and_a_table_of_them(tool, monkeypatch, tmp_path, jupyter):
+    monkeypatch.setattr(tool, "find_spec", lambda name: jupyter)
+    made = []
+    promote = records.promote
+    monkeypatch.setattr(tool.records, "promote", lambda *a, **k: made.append(promote(*a, data=tmp_path)) or made[0])
+    hashes = [records.config_hash(config) for config in recording("learning_order", "smoke").configs]
+    for name in hashes:
+        (records.runs_folder() / f"{name}.json").unlink(missing_ok=True)
+    assert tool.make("learning_order", "cpu", "smoke", None).startswith("wrote")
+    table = pd.read_csv(made[0], dtype={"run": str})
+    assert sorted(table["run"].unique()) == sorted(hashes)
+    assert "papermill" in " ".join(tool.command("learning_order", "cpu", "smoke", tmp_path)) or not jupyter
+
+
+def test_what_a_stopped_table_has_started_is_stopped_too(tool, tmp_path):
+    """A kernel has a session of its own; killing its parent alone would leave it computing."""
+    flag = tmp_path / "pid"
+    grandchild = f"import os, time; open({str(flag)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}], start_new_session=True)"
+    process = subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+    while not (flag.is_file() and flag.read_text()):
+        time.sleep(0.05)
+    started = psutil.Process(int(flag.read_text()))
+    tool.stop(process)
+    assert process.returncode != 0
+    started.wait(10)
+
+
+def test_no_time_left():
+    done = run("--smoke", "--minutes", "0", "rl_paper", "threshold_paper")
+    assert done.returncode == 1
+    assert done.stdout.count("the time was up; the same command goes on") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "record = 'nothing' is not allowed"),
+        (["--device", "tpu"], "device = 'tpu' is not allowed"),
+        (["--minutes", "-1"], "minutes = -1.0 is not allowed"),
+        (["--minutes", "soon"], "invalid float value: 'soon'"),
+    ],
+)
+def test_bad_options_end_in_one_line(arguments, words):
+    done = run(*arguments)
+    assert done.returncode != 0
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
