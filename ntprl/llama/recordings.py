@@ -10,7 +10,7 @@ from ntprl.recording import Recording, Run, grid
 
 CHAPTER_06 = "06_llama"
 # longer than the live run, with more rounds and more problems to measure on
-WORDS = word_problems(steps=1200, n_points=6, n_eval=512, rounds=20)
+WORDS = word_problems(steps=1000, n_points=5, n_eval=512, rounds=16)
 P_COT = (0.0, 0.05, 0.1, 0.25, 0.5)  # 0 is a control
 # constant rates, which TRL can be given too, and shorter problems
 PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, n_eval=512, rounds=10)
@@ -35,7 +35,7 @@ LLAMA_RECORDINGS = (
         "Word problems of 2 to 4 steps: what do fine-tuning and RL do, for rare and for common solutions?",
         CHAPTER_06,
         _words(type(WORDS), p_cot=P_COT, seed=range(3)),
-        "not yet measured; some 80 minutes on two CPU cores",
+        "not yet measured; some 70 minutes on two CPU cores",
     ),
     Recording(
         "words_baselines",
