@@ -36,12 +36,13 @@ SCRIPTS = (
     Script("pretraining", "--profile --steps 20 --repetitions 5"),
     Script("linear_chain", "--samples 100000 --repetitions 5", takes_threads=False),
     Script("growth", "--repetitions 5"),
-    Script("ensemble"),
+    Script("ensemble", "--repetitions 5"),
     Script("posttraining", "--profile --rounds 5"),
 )
 SMOKE = {
     "pretraining": "--steps 1 --repetitions 1",
     "growth": "--repetitions 1",
+    "ensemble": "--repetitions 1",
     "posttraining": "--rounds 1 --folder models",  # of tiny models, gone with the folder the script works in
 }
 

@@ -20,8 +20,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import pandas as pd
 import torch
 
+from ntprl.ensemble import ensembles, train_together
 from ntprl.errors import InputError
 from ntprl.experiments import TrainingRun
 from ntprl.recording import Recording, Run
@@ -45,10 +47,27 @@ def run_one(config: Run, folder: Path, device: str = "cpu") -> str:
     resumed = checkpoint.exists()
     table = config.run(device, checkpoint)
     facts = provenance(device, started, time.perf_counter() - clock) | {"resumed": resumed}
+    write_result(path, config, facts, table)
+    return name
+
+
+def run_together(configs: Sequence[TrainingRun], folder: Path, device: str = "cpu") -> None:
+    """Run an ensemble and write the result of each member, all at its end: a killed one starts again."""
+    paths = {config: Path(folder) / f"{config_hash(config)}.json" for config in configs}
+    todo = [config for config in configs if not paths[config].is_file()]
+    started, clock = datetime.now(UTC), time.perf_counter()
+    tables = train_together(todo, device)
+    share_s = (time.perf_counter() - clock) / max(1, len(todo))  # of one member
+    facts = provenance(device, started, share_s) | {"resumed": False, "together": len(todo)}
+    for config, table in zip(todo, tables, strict=True):
+        write_result(paths[config], config, facts, table)
+
+
+def write_result(path: Path, config: Run, facts: dict, table: pd.DataFrame) -> None:
+    """The file of a finished run; its checkpoint goes."""
     result = {"config": repr(config), "provenance": facts, "rows": table.to_dict("records")}
     write_atomically(path, json.dumps(result))
-    checkpoint.unlink(missing_ok=True)
-    return name
+    path.with_suffix(".safetensors").unlink(missing_ok=True)
 
 
 def prepare(start: TrainingRun, folder: Path, device: str = "cpu") -> None:
@@ -127,39 +146,47 @@ def sweep(
     executor: Executor | None = None,
     device: str = "cpu",
     report: Callable[[str], None] = print,
+    together: int = 1,
 ) -> list[Path]:
     """Run every configuration that has no result in `folder` yet; returns the paths of all results, in order.
 
     Without an executor the runs go one after the other in this process. `report` gets a line for each
     finished run. If a run fails the others still finish; then one InputError names those that failed. So it does if
     a worker dies, which may take other runs along. A second call does what is left, from the last checkpoints.
+
+    together  how many runs that differ in p_cot and seed alone are trained at once, at most (`ntprl.ensemble`, for
+              a GPU). They also fail at once, and have no checkpoints.
     """
     folder = Path(folder).absolute()  # workers may start elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     paths = {config_hash(config): folder / f"{config_hash(config)}.json" for config in configs}
     todo = {config_hash(config): config for config in configs if not paths[config_hash(config)].is_file()}
     report(f"{folder.name}: {len(paths) - len(todo)} of {len(paths)} runs are done, {len(todo)} to go")
+    units = ensembles(list(todo.values()), together)
+    jobs = [(run_one, *unit) if len(unit) == 1 else (run_together, unit) for unit in units]
     done, clock = 0, time.perf_counter()
     if executor is None:
-        outcomes = {name: partial(attempt, run_one, config, folder, device) for name, config in todo.items()}
+        outcomes = [partial(attempt, *job, folder, device) for job in jobs]
     else:
         starts = {config_hash(config.start): config.start for config in todo.values() if config.start is not None}
         for start in [submit(executor, prepare, start, folder, device) for start in starts.values()]:
             with suppress(Exception):  # the runs that need it will meet the same error and report it
                 start.result()
-        outcomes = {name: submit(executor, run_one, config, folder, device).result for name, config in todo.items()}
+        outcomes = [submit(executor, *job, folder, device).result for job in jobs]
     errors: dict[str, str] = {}
-    for name, outcome in outcomes.items():
+    for unit, outcome in zip(units, outcomes, strict=True):
         try:
             error = outcome()
         except Exception as death:  # of the worker; what a run raises comes back as text
             error = in_a_line(death)
-        if error is None:
-            done += 1
-            report(f"{folder.name}: {done} of {len(todo)} after {time.perf_counter() - clock:.0f} s: {todo[name]}")
-        else:
-            errors[name] = error
-            report(f"{folder.name}: FAILED {todo[name]}: {error}")
+        seconds = time.perf_counter() - clock
+        for config in unit:
+            if error is None:
+                done += 1
+                report(f"{folder.name}: {done} of {len(todo)} after {seconds:.0f} s: {config}")
+            else:
+                errors[config_hash(config)] = error
+                report(f"{folder.name}: FAILED {config}: {error}")
     wait_for(paths[name] for name in todo if name not in errors)
     failed = defaultdict(list)
     for name in todo:
@@ -178,6 +205,7 @@ def record(
     device: str = "cpu",
     workers: int | None = None,
     report: Callable[[str], None] = print,
+    together: int = 1,
 ) -> None:
     """Make all runs of some recordings in runs/; `python -m ntprl.records promote NAME` makes a table of them.
 
@@ -187,7 +215,7 @@ def record(
     if device != "cpu":
         workers = workers or min((recording.at_once for recording in recordings), default=1)
     if workers == 1 and device != "cpu":
-        sweep(configs, runs_folder(), None, device, report)
+        sweep(configs, runs_folder(), None, device, report, together)
     else:
         with local_executor(workers) as executor:
-            sweep(configs, runs_folder(), executor, device, report)
+            sweep(configs, runs_folder(), executor, device, report, together)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -248,6 +249,30 @@ def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, capsy
         pretraining.require_equal_losses(start, 1, "cpu")
 
 
+def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused, capsys):
+    ensemble = script("ensemble")
+    with ThreadPoolExecutor(1) as pool:
+        found = ensemble.trainings(ensemble.SMOKE, ensemble.EQUAL_STEPS, "cpu", pool)
+        ensemble.require_equal_losses(found)
+        losses = found["together"](0)
+    assert "4 models" in capsys.readouterr().out
+    for wrong in (1e-3, np.nan):
+        other = losses + np.array([0, 0, 0, wrong])
+        with refused("nothing is timed"):
+            ensemble.require_equal_losses({"one": lambda _: losses, "another": lambda _, other=other: other})
+
+
+def test_what_other_processes_compute_is_not_counted_as_nothing(script):
+    def work(repetition):
+        return torch.ones(2, 3) @ torch.ones(3, 4)
+
+    ensemble = script("ensemble")
+    one = ensemble.common.once(work, len)
+    with script("limits").counting() as now:
+        assert one(0, now)[2][0] == 2 * 2 * 3 * 4
+        assert np.isnan(ensemble.uncounted(one)(0, now)[2]).all()
+
+
 # --- the tables, the summary, the page ---
 
 
@@ -436,6 +461,7 @@ def test_a_smoke_run_does_not_touch_the_committed_tables(script, monkeypatch, re
 SMOKE = {
     "pretraining": "--smoke --profile --steps 1 --repetitions 1 --threads 1",
     "growth": "--smoke --repetitions 1 --threads 1",
+    "ensemble": "--smoke --repetitions 1 --threads 1",
     "linear_chain": "--smoke",
     "posttraining": "--smoke --only goal --rounds 1 --threads 1",
 }

@@ -216,6 +216,16 @@ def test_submitit_brings_back_a_line_and_no_traceback(tmp_path, refused):
         sweep([SMOKE], tmp_path, executor, report=silent)
 
 
+def test_the_page_trains_runs_at_once(tmp_path, monkeypatch):
+    configs = grid(SMOKE, p_cot=(0.1, 0.5), seed=range(2))
+    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
+    monkeypatch.setitem(RECORDINGS, "threshold", replace(RECORDINGS["threshold"], configs=configs))
+    exec(on_cpu(block("python", "together")), {})
+    assert set(tmp_path.iterdir()) == {result(tmp_path, config) for config in configs}
+    found = [facts(result(tmp_path, config)) for config in configs]
+    assert {(one["together"], one["threads"]) for one in found} == {(4, 1)}
+
+
 # --- real processes -----------------------------------------------------------------------------
 
 
@@ -377,4 +387,4 @@ def test_what_the_page_says_in_passing(tmp_path):
     executor.update_parameters(**dict.fromkeys(re.findall(r"`(slurm_\w+)`", PAGE), "mine"))
     assert submitit.LocalExecutor(tmp_path).max_num_timeout == 3
     assert dask.config.get("distributed.scheduler.allowed-failures") == 3
-    assert len(re.findall(r"(?m)^```\w", PAGE)) == 7  # blocks, each of them seen above
+    assert len(re.findall(r"(?m)^```\w", PAGE)) == 8  # blocks, each of them seen above

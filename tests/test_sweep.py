@@ -172,9 +172,9 @@ def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, 
     monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
     monkeypatch.setattr(sweeping, "sweep", lambda *arguments: calls.append(arguments))
     two = [Recording(name, "Does it work?", "00_tiny", CONFIGS[i::2], "nothing") for i, name in enumerate("ab")]
-    record(two, device, workers=1, report=silent)
-    [(configs, folder, executor, asked, _)] = calls
-    assert (list(configs), folder, asked) == ([*CONFIGS[::2], *CONFIGS[1::2]], tmp_path, device)
+    record(two, device, workers=1, report=silent, together=3)
+    [(configs, folder, executor, asked, _, together)] = calls
+    assert (list(configs), folder, asked, together) == ([*CONFIGS[::2], *CONFIGS[1::2]], tmp_path, device, 3)
     assert (executor is None) == (device == "cuda")
 
 
