@@ -136,6 +136,7 @@ COMPARISONS = (
         )
     ),
     Comparison("sweep of 32 small models", "ensemble", "together", "one after the other", 1.3, 10),
+    Comparison("sweep of 32 small models", "ensemble", "together", "processes"),  # what a sweep does on a CPU
     *(
         Comparison(f"growth with d, {name}", bar=1.5, aim=1.2, rows={"benchmark": part}, **GROWTH)
         for part, name in (("pretraining", "pre-training"), ("grpo", "GRPO round"), ("sampling", "sampling"))
