@@ -28,14 +28,14 @@ LLAMA_RECORDINGS = (
         "Does the live run of chapter 06 give the same verdicts for every seed?",
         CHAPTER_06,
         grid(word_problems(), seed=range(5)),
-        "not yet measured; some 15 minutes on two CPU cores",
+        "20 minutes on two CPU cores, shared with other work",
     ),
     Recording(
         "words",
         "Word problems of 2 to 4 steps: what do fine-tuning and RL do, for rare and for common solutions?",
         CHAPTER_06,
         _words(type(WORDS), p_cot=P_COT, seed=range(3)),
-        "not yet measured; some 70 minutes on two CPU cores",
+        "100 minutes on two CPU cores, shared with other work",
     ),
     Recording(
         "words_baselines",
@@ -56,7 +56,7 @@ LLAMA_RECORDINGS = (
         "Word problems of 2 to 3 steps by the loops of this book: what is the curve to compare with TRL's?",
         CHAPTER_06,
         grid(PATHS, seed=range(3)),
-        "not yet measured; some 8 minutes on two CPU cores",
+        "8 minutes on two CPU cores, shared with other work",
     ),
     Recording(
         "words_paths_trl",
