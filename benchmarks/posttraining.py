@@ -367,6 +367,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.error = sys.exit  # the message alone, without the usage
     parser.add_argument("--only", choices=NAMES, nargs="+", default=NAMES, help="measure these alone")
+    parser.add_argument("--trained", action="store_true", help="leave out the state before reinforcement learning")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for torch")
     parser.add_argument("--steps", type=int, default=Sizes.short_steps, help="goal: steps of pre-training")
@@ -400,6 +401,8 @@ def main() -> None:
             facts[f"difference of gradients {state}, in {splits}"] = difference
         print("\n".join(f"{key}: {value}" for key, value in facts.items()), flush=True)
         for state, (model, reward) in states.items():
+            if o.trained and state == "before":
+                continue
             if "grpo" in o.only:
                 add(
                     measure("grpo", state, grpo_contestants(model, task, s.round, reward, s.timed), o.rounds, "rollout")

@@ -37,7 +37,7 @@ SCRIPTS = (
     Script("linear_chain", "--samples 100000 --repetitions 5", takes_threads=False),
     Script("growth", "--repetitions 5"),
     Script("ensemble", "--repetitions 5"),
-    Script("posttraining", "--profile --rounds 5"),
+    Script("posttraining", "--profile --rounds 5 --trained"),
 )
 SMOKE = {
     "pretraining": "--steps 1 --repetitions 1",
