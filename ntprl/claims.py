@@ -231,4 +231,12 @@ OURS = (
         ("words_paths_own", "words_paths_trl"),
         llama.check_paths,
     ),
+    Claim(
+        "O5",
+        "Word problems of six steps, too many for an answer alone: both phases at p_cot = .1 too",
+        "ours",
+        LLAMA,
+        ("words_hard",),
+        llama.check_words,
+    ),
 )

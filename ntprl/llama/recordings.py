@@ -12,6 +12,8 @@ CHAPTER_06 = "06_llama"
 # longer than the live run, with more rounds and more problems to measure on
 WORDS = word_problems(steps=1000, n_points=5, n_eval=512, rounds=16)
 P_COT = (0.0, 0.05, 0.1, 0.25, 0.5)  # 0 is a control
+# six steps are too many for an answer alone, with this budget; chosen by one run at p_cot = .25 with seed 100
+HARD = replace(WORDS, low=6, high=6, steps=2000)
 # constant rates, which TRL can be given too, and shorter problems
 PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, n_eval=512, rounds=10)
 
@@ -42,6 +44,22 @@ LLAMA_RECORDINGS = (
         "Word problems, p_cot = .25: what else could be done with the same start and samples?",
         CHAPTER_06,
         _words(WordBaselines, p_cot=(0.25,), seed=range(3)),
+        "not yet measured; some 20 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_hard",
+        "Word problems of 6 steps, too many for an answer alone: what do fine-tuning and RL do at p_cot = .1?",
+        CHAPTER_06,
+        grid(HARD, p_cot=(0.0, 0.1), seed=range(3)),
+        "not yet measured; some 40 minutes on two CPU cores",
+    ),
+    # why accuracy falls under RL at .05 and .1: if it is the size of AdamW's steps, next-token training with the same
+    # steps ("continue") loses as much, and a fifth of the rate loses less than .05 by either
+    Recording(
+        "words_rates",
+        "Word problems, p_cot of .05 and .1: does accuracy fall for the reward, or for the size of the steps?",
+        CHAPTER_06,
+        _words(WordBaselines, p_cot=(0.05, 0.1), rl_lr=(WORDS.rl_lr, WORDS.rl_lr / 5), seed=range(3)),
         "not yet measured; some 20 minutes on two CPU cores",
     ),
     Recording(
