@@ -239,4 +239,12 @@ OURS = (
         ("words_hard",),
         llama.check_words,
     ),
+    Claim(
+        "O6",
+        "From the same starts, TRL's GRPO and the loops of this book bring a Llama to the same place",
+        "ours",
+        LLAMA,
+        ("words_paths_own", "words_paths_shared"),
+        llama.check_paths,
+    ),
 )

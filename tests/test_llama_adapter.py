@@ -16,7 +16,7 @@ from ntprl.experiments import config_hash
 from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
 from ntprl.llama.presets import preset
 from ntprl.llama.rows import completion, prompt
-from ntprl.llama.scratch import WordBaselines, WordRecovery, WordRun, WordTrl, word_problems
+from ntprl.llama.scratch import WordBaselines, WordRecovery, WordRun, WordTrl, WordTrlShared, word_problems
 from ntprl.llama.word_problems import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import answer_logits, pack
@@ -202,6 +202,17 @@ def test_trl_trains_the_same_model_to_the_same_kind_of_table():
     pd.testing.assert_series_equal(first, ours.iloc[0][first.index], check_dtype=False)  # the same random weights
     still = WordTrl(**settings | dict(lr=1e-9)).run()  # what is measured is the model that TRL trains
     assert (still["link_error"] != theirs["link_error"]).tolist() == [False] + 5 * [True]
+
+
+def test_trl_goes_on_from_our_start(tmp_path):
+    settings = TINY_RL | dict(cooldown=0.0)
+    theirs, ours = WordTrlShared(**settings), WordRecovery(**settings)
+    assert theirs.start == ours.start and WordTrl(**settings).start is None
+    table, measured = theirs.run(checkpoint_path=tmp_path / "run"), ours.run(checkpoint_path=tmp_path / "run")
+    assert len(list(tmp_path.glob("start-*"))) == 1  # one start for both
+    until_rl = (table["phase"] == "pretraining") | (table["step"] == 0)
+    same = measured[measured["greedy_accuracy"].notna()].reset_index(drop=True)[table.columns]
+    pd.testing.assert_frame_equal(table[until_rl], same[until_rl], check_dtype=False)
 
 
 @pytest.mark.parametrize("changed", [dict(algorithm="star"), dict(reward="r_cot"), dict(cooldown=0.5), dict(epochs=2)])

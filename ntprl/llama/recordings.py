@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 from ntprl.experiments import steps_for
 from ntprl.llama.presets import preset
-from ntprl.llama.scratch import WordBaselines, WordTrl, word_problems
+from ntprl.llama.scratch import WordBaselines, WordTrl, WordTrlShared, word_problems
 from ntprl.llama.word_problems import MARKS
 from ntprl.recording import Recording, Run, grid
 
@@ -81,7 +81,15 @@ LLAMA_RECORDINGS = (
         "Word problems of 2 to 3 steps by TRL's trainers: is the curve the same?",
         CHAPTER_06,
         grid(WordTrl(**asdict(PATHS)), seed=range(3)),
-        "not yet measured; some 40 minutes on two CPU cores",
+        "10 minutes on two CPU cores, shared with other work",
+    ),
+    # after the two tables above, which differ by more than was asked for: which phase is it?
+    Recording(
+        "words_paths_shared",
+        "Word problems of 2 to 3 steps, RL by TRL from the starts of `words_paths_own`: is the curve the same?",
+        CHAPTER_06,
+        grid(WordTrlShared(**asdict(PATHS)), seed=range(3)),
+        "not yet measured; some 10 minutes on two CPU cores",
     ),
     Recording(
         "words_paper",

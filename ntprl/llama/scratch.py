@@ -107,11 +107,8 @@ class WordTrl(WordRecovery):
     def rows(self, n: int, stream: str) -> list[Row]:
         return [solve(question) for question in self.task.questions(n, numpy_rng(self.seed, stream))]
 
-    def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
-        from ntprl.llama import trl_path
-        from ntprl.llama.adapter import tokenizer
-
-        config = LlamaRun(
+    def settings(self, device: str) -> LlamaRun:
+        return LlamaRun(
             model="from random weights",
             dataset="generated",
             p_cot=self.p_cot,
@@ -134,20 +131,50 @@ class WordTrl(WordRecovery):
             gpus=0 if device == "cpu" else 1,
             seed=self.seed,
         )
+
+    def fine_tuned(self, device: str, starts: Path | None) -> tuple["Llama", list[dict]]:
+        """The model after the first phase, and its measurements."""
+        from ntprl.llama import trl_path
+        from ntprl.llama.adapter import tokenizer
+
         llama, table = self.new_model(device, None), []
 
         def measured(step: int, _: object) -> None:  # TRL trains llama.model in place
-            table.extend(row | {"phase": "pretraining", "step": step} for row in self.measure(step, llama))
+            table.extend(row | {"step": step} for row in self.measure(step, llama))
 
-        def measured_round(step: int, _: object) -> None:
+        rows = self.rows(self.steps * self.batch, "data")
+        with TemporaryDirectory() as folder:
+            trl_path.sft(llama.model, tokenizer(), rows, self.settings(device), Path(folder), measured)
+        return llama, table
+
+    def run(self, device: str = "cpu", checkpoint_path: Path | None = None) -> pd.DataFrame:
+        from ntprl.llama import trl_path
+        from ntprl.llama.adapter import tokenizer
+
+        llama, table = self.fine_tuned(device, None if checkpoint_path is None else Path(checkpoint_path).parent)
+        table = [row | {"phase": "pretraining"} for row in table]
+
+        def measured(step: int, _: object) -> None:
             table.append(self.measure_round(step, llama) | {"phase": "rl", "step": step})
 
+        config = replace(self.settings(device), warmup=0)
+        rows = self.rows(self.rounds * config.prompts, "rollouts")
         with TemporaryDirectory() as folder:
-            rows = self.rows(self.steps * self.batch, "data")
-            trl_path.sft(llama.model, tokenizer(), rows, config, Path(folder) / "sft", measured)
-            rows, config = self.rows(self.rounds * config.prompts, "rollouts"), replace(config, warmup=0)
-            trl_path.grpo(llama.model, tokenizer(), rows, config, Path(folder) / "rl", measured_round)
+            trl_path.grpo(llama.model, tokenizer(), rows, config, Path(folder), measured)
         return pd.DataFrame(table)
+
+
+@dataclass(frozen=True)
+class WordTrlShared(WordTrl):
+    """The second phase alone by TRL, from a start that our loops have trained."""
+
+    @property
+    def start(self) -> WordRun:
+        return super(WordTrl, self).start
+
+    def fine_tuned(self, device: str, starts: Path | None) -> tuple["Llama", list[dict]]:
+        llama, table = self.start.train(device) if starts is None else self.start.trained(starts, device)
+        return llama, table.to_dict("records")
 
 
 PROFILES = {
