@@ -3,13 +3,14 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from ntprl.figures import BLUE, ORANGE, WIDTH, band, rate_axis
+from ntprl.figures import BLUE, GREEN, ORANGE, WIDTH, band, rate_axis
 
 
 def compared(tables: dict[str, pd.DataFrame]) -> None:
-    """Greedy accuracy and P(long) through RL of two kinds of run, by their names."""
+    """Greedy accuracy and P(long) through RL of two or three kinds of run, by their names."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), sharex=True, sharey=True)
-    for (name, table), color, style in zip(tables.items(), (BLUE, ORANGE), ("-", "--"), strict=True):
+    styles = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
+    for (name, table), (color, style) in zip(tables.items(), styles, strict=False):
         table = table[table["greedy_accuracy"].notna()]
         for ax, column in zip(axes, ("greedy_accuracy", "long_probability"), strict=True):
             band(ax, table, "step", column, color, name, style)

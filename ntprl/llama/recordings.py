@@ -89,7 +89,7 @@ LLAMA_RECORDINGS = (
         "Word problems of 2 to 3 steps, RL by TRL from the starts of `words_paths_own`: is the curve the same?",
         CHAPTER_06,
         grid(WordTrlShared(**asdict(PATHS)), seed=range(3)),
-        "not yet measured; some 10 minutes on two CPU cores",
+        "5 minutes on two CPU cores, from the starts of `words_paths_own`",
     ),
     Recording(
         "words_paper",
