@@ -51,7 +51,7 @@ LLAMA_RECORDINGS = (
         "Word problems of 6 steps, too many for an answer alone: what do fine-tuning and RL do at p_cot = .1?",
         CHAPTER_06,
         grid(HARD, p_cot=(0.0, 0.1), seed=range(3)),
-        "not yet measured; some 40 minutes on two CPU cores",
+        "55 minutes on two CPU cores, shared with other work",
     ),
     # why accuracy falls under RL at .05 and .1: if it is the size of AdamW's steps, next-token training with the same
     # steps ("continue") loses as much, and a fifth of the rate loses less than .05 by either
