@@ -39,7 +39,7 @@ refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of
 	$(BIN)/python tools/execute.py $(CHAPTER)
 	$(BIN)/python tools/readme.py
 
-bench: $(READY) ## time everything beside its peers, on an idle machine: 19 minutes on two cores
+bench: $(READY) ## time everything beside its peers, on an idle machine: 18 minutes on two cores
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python tools/performance.py
 

@@ -371,8 +371,8 @@ def test_the_page_shows_growth_and_what_is_not_run(script, performance, tmp_path
     assert "| grpo | 400 | 256 | 16 | 16 |" in page
     assert "| growth with d, GRPO round | - | growth of time / of operations | 16 (16 to 16, only 2 measured)" in page
     assert "- growth with d, GRPO round, beside -: 16 where 1.5 is the bar." in page
-    assert "| `ours` | attention | 25.0% |" in page
-    assert "| `posttraining.py` | not yet run |" in page
+    assert "| ours | attention | 25.0% |" in page
+    assert "| posttraining | not yet run |" in page
     assert "| sampling, 64 x 8 answers, tokens/s | transformers generate | rate, ours / beside | not yet run |" in page
 
 

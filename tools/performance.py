@@ -82,7 +82,7 @@ def hardware(tables: dict[str, tuple | None]) -> str:
         facts = {} if found is None else found[1]
         cells = [str(facts.get(key, "-")) for key in keys] if facts else [summary.NOT_RUN, *"----"]
         cells[3:] = cells[3][:10], cells[4][:8] + (" and changes" if facts.get("dirty") else "")
-        rows.append([f"`{name}.py`", *cells])
+        rows.append([name, *cells])
     return markdown(["table", "processor", "threads", "torch", "measured", "commit"], rows)
 
 
@@ -138,7 +138,7 @@ def limits(table: pd.DataFrame) -> str:
 
 def profiles(tables: dict[str, tuple | None]) -> str:
     found = [profile for both in tables.values() if both for profile in both[1].get("profile", {}).items()]
-    rows = [[f"`{name}`", part, f"{share:.1%}"] for name, parts in found for part, share in parts.items()]
+    rows = [[name, part, f"{share:.1%}"] for name, parts in found for part, share in parts.items()]
     return markdown(["what", "part", "share of its time"], rows)
 
 
