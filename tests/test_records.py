@@ -11,9 +11,10 @@ import pandera.pandas as pa
 import pytest
 
 from ntprl import records
-from ntprl.baselines import SAMPLES, BaselineRun
+from ntprl.baselines import SAMPLES, Baselines
 from ntprl.experiments import LearningOrder, PretrainingRun
 from ntprl.linear.experiments import ChainRun, ChainStarRun
+from ntprl.llama.scratch import WordTrl
 from ntprl.multiplication.runs import MultiplicationDigits, MultiplicationRun
 from ntprl.recordings import RECORDINGS, Recording, grid
 from ntprl.records import (
@@ -322,8 +323,12 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
     """The whole of a table against its recording: columns, ranges, runs and steps."""
     if isinstance(recording.configs[0], ChainRun):
         check_chains(recording, table)
-    elif isinstance(recording.configs[0], BaselineRun):
+    elif isinstance(recording.configs[0], Baselines):
         check_baselines(recording, table)
+    elif isinstance(recording.configs[0], WordTrl):
+        is_rl = table["phase"] == "rl"
+        check_pretraining(recording, table[~is_rl].drop(columns=["phase", "long_probability"]))
+        check_measured_rounds(recording, table[is_rl])
     elif isinstance(recording.configs[0], Reinforced):
         is_rl = table["phase"] == "rl"
         assert (is_rl | (table["phase"] == "pretraining")).all()
@@ -344,25 +349,34 @@ def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
     schema = {name: rate() for name in ROUND_RATES} | {name: rate(nullable=True) for name in ROUND_RATES_OR_NONE}
     schema |= {"mean_length": positive, "entropy": positive, "kl_from_start": positive, "seconds": positive}
     pa.DataFrameSchema(schema).validate(rl)
-    measured = rl[rl["greedy_accuracy"].notna()]
-    names = [name for name in columns(recording) if name.endswith(("_accuracy", "_long", "_error"))]
-    optional = [name for name in names if name.endswith(("long_accuracy", "short_accuracy"))]
-    schema = {name: rate(nullable=name in optional) for name in [*names, "long_probability"]}
-    pa.DataFrameSchema(schema).validate(measured)
+    check_measured_rounds(recording, rl[rl["greedy_accuracy"].notna()])
     by_run = dict(list(rl.groupby("run", sort=False)))
-    assert list(by_run) == [config_hash(config) for config in recording.configs]
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
         rounds = list(range(config.rounds + 1))
         assert rows["step"].tolist() == rounds
-        wanted = [step for step in rounds if step % config.eval_every == 0 or step == config.rounds]
-        assert rows["step"][rows["greedy_accuracy"].notna()].tolist() == wanted
-        assert (rows["n_eval"].dropna() == config.n_eval_rl).all()
         assert rows["tokens"].between(config.rollouts, config.rollouts * (config.task.long_length + 1)).all()
         assert rows["grad_norm"].isna().tolist() == [step == config.rounds for step in rounds]
 
 
+def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:
+    names = [name for name in columns(recording) if name.endswith(("_accuracy", "_long", "_error"))]
+    optional = [name for name in names if name.endswith(("long_accuracy", "short_accuracy"))]
+    schema = {name: rate(nullable=name in optional) for name in [*names, "long_probability"]}
+    pa.DataFrameSchema(schema).validate(measured)
+    by_run = dict(list(measured.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in recording.configs]
+    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+        rounds = range(config.rounds + 1)
+        wanted = [step for step in rounds if step % config.eval_every == 0 or step == config.rounds]
+        assert rows["step"].tolist() == wanted
+        assert (rows["n_eval"] == config.n_eval_rl).all()
+
+
 def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
-    schema = {"run": pa.Column(str), "seed": pa.Column(int), "method": pa.Column(str), "size": pa.Column(int)}
+    configs = [asdict(config) for config in recording.configs]
+    varied = [name for name in configs[0] if len({config[name] for config in configs}) > 1]
+    schema = {"run": pa.Column(str), **{name: pa.Column() for name in varied}}
+    schema |= {"method": pa.Column(str), "size": pa.Column(int)}
     schema |= {"accuracy": rate(), "long": rate(), "n_eval": pa.Column(int, pa.Check.ge(1))}
     schema |= {"tokens": pa.Column(float, pa.Check.ge(1), nullable=True)}
     pa.DataFrameSchema(schema, strict=True).validate(table)
@@ -372,7 +386,8 @@ def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
         sizes = rows.groupby("method")["size"].apply(list).to_dict()
         rounds = list(range(0, config.rounds + 1, config.eval_every))
         assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
-        assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES), "forced": [1]}
+        forced = {"forced": [1]} if config.can_be_forced else {}
+        assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES)} | forced
 
 
 CHAIN_RATES = ("chain", "short", "long", "stop", "r_cot", "r_e2e", "unresolved")
