@@ -233,7 +233,7 @@ OURS = (
     ),
     Claim(
         "O5",
-        "Word problems of six steps, too many for an answer alone: both phases at p_cot = .1 too",
+        "Word problems of six steps instead of two to four: both phases at p_cot = .1 too",
         "ours",
         LLAMA,
         ("words_hard",),

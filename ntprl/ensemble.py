@@ -32,7 +32,7 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -55,7 +55,7 @@ MAY_DIFFER = ("p_cot", "seed")
 # --- attention of all members in one call of the fused kernel ---
 
 
-@torch.library.custom_op("ntprl::attention", mutates_args=())
+@library.custom_op("ntprl::attention", mutates_args=())
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     """torch's fused attention, under a name of its own so that it can have a rule for vmap.
 

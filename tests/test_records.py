@@ -287,13 +287,16 @@ def rate(nullable: bool = False) -> pa.Column:
     return pa.Column(float, pa.Check.in_range(0, 1), nullable=nullable, coerce=True)
 
 
+def varied_fields(recording: Recording) -> list[str]:
+    configs = [asdict(config) for config in recording.configs]
+    return [name for name in configs[0] if len({config[name] for config in configs}) > 1]
+
+
 def columns(recording: Recording) -> dict[str, pa.Column]:
     """What a table must have: its run, the fields that vary, the step, and the measures of its kind."""
-    configs = [asdict(config) for config in recording.configs]
-    varied = [name for name in configs[0] if len({config[name] for config in configs}) > 1]
     required = {
         "run": pa.Column(str),
-        **{name: pa.Column() for name in varied},
+        **{name: pa.Column() for name in varied_fields(recording)},
         "step": pa.Column(int, pa.Check.ge(0)),
     }
     if isinstance(recording.configs[0], LearningOrder):
@@ -373,9 +376,7 @@ def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:
 
 
 def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
-    configs = [asdict(config) for config in recording.configs]
-    varied = [name for name in configs[0] if len({config[name] for config in configs}) > 1]
-    schema = {"run": pa.Column(str), **{name: pa.Column() for name in varied}}
+    schema = {"run": pa.Column(str), **{name: pa.Column() for name in varied_fields(recording)}}
     schema |= {"method": pa.Column(str), "size": pa.Column(int)}
     schema |= {"accuracy": rate(), "long": rate(), "n_eval": pa.Column(int, pa.Check.ge(1))}
     schema |= {"tokens": pa.Column(float, pa.Check.ge(1), nullable=True)}
@@ -398,7 +399,7 @@ def check_chains(recording: Recording, table: pd.DataFrame) -> None:
     """Tables of the linear chain: one row a run, or one a round of STaR."""
     configs = recording.configs
     is_star = isinstance(configs[0], ChainStarRun)
-    varied = [name for name in vars(configs[0]) if len({getattr(config, name) for config in configs}) > 1]
+    varied = varied_fields(recording)
     rates = (*CHAIN_RATES, *(("kept_long", "predicted") if is_star else ("worst_chain", "worst_short")))
     schema = {"run": pa.Column(str)} | {name: pa.Column() for name in varied} | {name: rate() for name in rates}
     if is_star:

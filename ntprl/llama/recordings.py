@@ -12,7 +12,7 @@ CHAPTER_06 = "06_llama"
 # longer than the live run, with more rounds and more problems to measure on
 WORDS = word_problems(steps=1000, n_points=5, n_eval=512, rounds=16)
 P_COT = (0.0, 0.05, 0.1, 0.25, 0.5)  # 0 is a control
-# six steps are too many for an answer alone, with this budget; chosen by one run at p_cot = .25 with seed 100
+# six steps, meant to be too many for an answer alone; chosen by one run at p_cot = .25 with seed 100
 HARD = replace(WORDS, low=6, high=6, steps=2000)
 # constant rates, which TRL can be given too, and shorter problems
 PATHS = word_problems(steps=600, cooldown=0.0, lr=2e-3, high=3, n_eval=512, rounds=10)
@@ -48,7 +48,7 @@ LLAMA_RECORDINGS = (
     ),
     Recording(
         "words_hard",
-        "Word problems of 6 steps, too many for an answer alone: what do fine-tuning and RL do at p_cot = .1?",
+        "Word problems of 6 steps: what do fine-tuning and RL do at p_cot = .1?",
         CHAPTER_06,
         grid(HARD, p_cot=(0.0, 0.1), seed=range(3)),
         "55 minutes on two CPU cores, shared with other work",

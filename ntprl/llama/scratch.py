@@ -133,7 +133,7 @@ class WordTrl(WordRecovery):
         )
 
     def fine_tuned(self, device: str, starts: Path | None) -> tuple["Llama", list[dict]]:
-        """The model after the first phase, and its measurements."""
+        """The model after the first phase, and its measurements; `starts` is a folder of trained starts."""
         from ntprl.llama import trl_path
         from ntprl.llama.adapter import tokenizer
 
@@ -170,7 +170,7 @@ class WordTrlShared(WordTrl):
 
     @property
     def start(self) -> WordRun:
-        return super(WordTrl, self).start
+        return super(WordTrl, self).start  # as in WordRecovery; WordTrl has none
 
     def fine_tuned(self, device: str, starts: Path | None) -> tuple["Llama", list[dict]]:
         llama, table = self.start.train(device) if starts is None else self.start.trained(starts, device)
