@@ -17,13 +17,13 @@ from tables import write_files as write_files
 from torch.nn import functional as F
 
 from ntprl.errors import require, require_integer
-from ntprl.experiments import PretrainingRun
-from ntprl.parity import Parity
+from ntprl.book.run import PretrainingRun
+from ntprl.tasks.parity import Parity
 from ntprl.posttrain import PosttrainConfig, Reward
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
-from ntprl.records import code_version, provenance
+from ntprl.book.store import code_version, provenance
 from ntprl.seeds import numpy_rng
-from ntprl.task import PAD
+from ntprl.tasks.task import PAD
 from ntprl.transformer import Transformer
 
 try:

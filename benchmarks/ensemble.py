@@ -39,11 +39,11 @@ import pandas as pd
 import torch
 from common import Contestant
 
-from ntprl.ensemble import ensembles, pretrain_together
+from ntprl.book.ensemble import ensembles, pretrain_together
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun, require_device
+from ntprl.book.run import PretrainingRun, require_device
 from ntprl.pretrain import pretrain
-from ntprl.recording import grid
+from ntprl.book.recording import grid
 
 EQUAL_STEPS = 3
 PROCESSES = "processes"

@@ -32,8 +32,8 @@ from pretraining import Start, contestant, train_ntprl
 from summary import growths
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun
-from ntprl.parity import Parity
+from ntprl.book.run import PretrainingRun
+from ntprl.tasks.parity import Parity
 from ntprl.posttrain import PosttrainConfig
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng

@@ -34,8 +34,8 @@ import pandas as pd
 import torch
 
 from ntprl.errors import InputError, require_integer, require_number
-from ntprl.linear.runs import fit
-from ntprl.linear.sgd import MIXTURE, draw_demonstration, train
+from ntprl.linear_chain.training import fit
+from ntprl.linear_chain.sgd import MIXTURE, draw_demonstration, train
 
 try:
     import sklearn

@@ -53,16 +53,16 @@ from limits import shares
 from torch.nn import functional as F
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun
-from ntprl.parity import Parity
+from ntprl.book.run import PretrainingRun
+from ntprl.tasks.parity import Parity
 from ntprl.policy_gradient import Pack, Part, pack
 from ntprl.posttrain import PosttrainConfig, Reward, judged, posttrain, update
 from ntprl.pretrain import make_optimizer, pretrain
-from ntprl.records import runs_folder
-from ntprl.recovery import RecoveryRun
+from ntprl.book.store import runs_folder
+from ntprl.studies.recovery.runs import RecoveryRun
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD, lengths
+from ntprl.tasks.task import PAD, lengths
 from ntprl.transformer import Transformer
 from ntprl.weightings import grpo
 

@@ -33,7 +33,7 @@ from limits import shares
 from torch.nn import functional as F
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun, require_device
+from ntprl.book.run import PretrainingRun, require_device
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, pretrain
 from ntprl.seeds import torch_rng
 from ntprl.transformer import Transformer

@@ -20,7 +20,7 @@ from summary import COMPARISONS, HERE, NOT_RUN, read_files, summarise
 from tables import write_files
 
 from ntprl.errors import InputError, require, require_integer, require_number
-from ntprl.records import code_version, provenance
+from ntprl.book.store import code_version, provenance
 
 DONE, ABSENT = "done", "there is no such script"
 

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD, Task, lengths
+from ntprl.tasks.task import PAD, Task, lengths
 from ntprl.transformer import Transformer
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntprl.errors import require_number
-from ntprl.task import Demonstrations, Task
+from ntprl.tasks.task import Demonstrations, Task
 
 
 @dataclass(frozen=True)

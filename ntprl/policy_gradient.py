@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntprl.task import PAD
+from ntprl.tasks.task import PAD
 from ntprl.transformer import Prefix, Transformer
 
 

@@ -28,7 +28,7 @@ from ntprl.policy_gradient import Pack, answer_logits, distance, log_probabiliti
 from ntprl.pretrain import make_optimizer, take_step
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD, Task, lengths
+from ntprl.tasks.task import PAD, Task, lengths
 from ntprl.transformer import Transformer
 from ntprl.weightings import ALGORITHMS
 

@@ -19,7 +19,7 @@ from ntprl import checkpoint
 from ntprl.errors import require_integer, require_number
 from ntprl.mixture import Mixture
 from ntprl.seeds import numpy_rng
-from ntprl.task import PAD, Demonstrations
+from ntprl.tasks.task import PAD, Demonstrations
 from ntprl.transformer import Transformer
 
 # (steps done, model, loss of the last step or None before the first) -> a row for the log, or None

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ntprl.errors import require_integer, require_number
-from ntprl.task import PAD
+from ntprl.tasks.task import PAD
 from ntprl.transformer import Transformer
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 
 from ntprl.errors import InputError
-from ntprl.task import Task
+from ntprl.tasks.task import Task
 from ntprl.transformer import Transformer, TransformerConfig
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ntprl import records, sweep
-from ntprl.experiments import PretrainingRun
-from ntprl.recordings import RECORDINGS
-from ntprl.recovery import recovery
+from ntprl.book import store, sweep
+from ntprl.book.run import PretrainingRun
+from ntprl.studies.catalogue import RECORDINGS
+from ntprl.studies.recovery.runs import recovery
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ def main(script: str, folder: str) -> None:
     configs = (SHORT, replace(HELD, order=f"{folder}/order"))
     for name in ("threshold", "threshold_paper"):
         RECORDINGS[name] = replace(RECORDINGS[name], configs=configs)
-    records.runs_folder = sweep.runs_folder = lambda: Path(folder) / "runs"
+    store.runs_folder = sweep.runs_folder = lambda: Path(folder) / "runs"
     runpy.run_path(script, run_name="__main__")

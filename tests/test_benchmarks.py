@@ -16,12 +16,12 @@ import torch
 from torch.nn import functional as F
 
 from ntprl.errors import InputError
-from ntprl.experiments import PretrainingRun
-from ntprl.parity import Parity
+from ntprl.book.run import PretrainingRun
+from ntprl.tasks.parity import Parity
 from ntprl.posttrain import PosttrainConfig, update
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD
+from ntprl.tasks.task import PAD
 from ntprl.transformer import Transformer
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from ntprl import checkpoint
 from ntprl.mixture import Mixture
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.pretrain import make_optimizer, next_token_loss
 from ntprl.seeds import numpy_rng
 from ntprl.transformer import STYLES, Transformer

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import checks_recovery, claims, theory
-from ntprl.linear import checks as checks
-from ntprl.linear.recordings import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
-from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, both_sides
+from ntprl import theory
+from ntprl.studies import claims
+from ntprl.studies.linear_chain import claims as checks
+from ntprl.studies.recovery import claims as checks_recovery
+from ntprl.studies.linear_chain.tables import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, both_sides
 
 
 def threshold(switch: float = 1 / 3, **changed) -> pd.DataFrame:

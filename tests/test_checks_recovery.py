@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import checks_recovery as checks
 from ntprl import theory
-from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED, recovery_verdicts
+from ntprl.studies.recovery import claims as checks
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED, recovery_verdicts
 
 MEASURES = dict(
     chain_accuracy=1.0,

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import checks_pretraining as checks
-from ntprl import claims, records, scorecard, verdicts
+from ntprl.book import store as records
+from ntprl.book import verdict as verdicts
+from ntprl.studies import claims, scorecard
+from ntprl.studies.threshold import claims as checks
 from ntprl.measure import crossing, interval
-from ntprl.recordings import RECORDINGS
+from ntprl.studies.catalogue import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)

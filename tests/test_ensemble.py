@@ -11,8 +11,8 @@ import torch
 from test_sweep import Inline, silent
 
 from ntprl import checkpoint
-from ntprl import sweep as sweeping
-from ntprl.ensemble import (
+from ntprl.book import sweep as sweeping
+from ntprl.book.ensemble import (
     FusedAttention,
     clip_each,
     ensembles,
@@ -21,16 +21,16 @@ from ntprl.ensemble import (
     pretrain_together,
     train_together,
 )
-from ntprl.experiments import LearningOrder, PretrainingRun, config_hash
-from ntprl.llama.scratch import WordRun
+from ntprl.book.run import LearningOrder, PretrainingRun, config_hash
+from ntprl.studies.words.runs import WordRun
 from ntprl.mixture import Mixture
-from ntprl.multiplication.runs import MultiplicationRun
+from ntprl.studies.multiplication.runs import MultiplicationRun
 from ntprl.pretrain import PretrainConfig, next_token_loss, pretrain
-from ntprl.recording import grid
-from ntprl.recovery import RecoveryRun
+from ntprl.book.recording import grid
+from ntprl.studies.recovery.runs import RecoveryRun
 from ntprl.seeds import numpy_rng
-from ntprl.sweep import run_together, sweep
-from ntprl.task import PAD
+from ntprl.book.sweep import run_together, sweep
+from ntprl.tasks.task import PAD
 from ntprl.transformer import STYLES
 
 BASE = PretrainingRun(d=5, n_layer=2, width=16, n_head=2, steps=6, batch=12, lr=5e-3, warmup=2, n_eval=64, n_points=2)

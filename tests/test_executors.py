@@ -29,12 +29,12 @@ from held import HELD, SHORT
 from test_sweep import Inline, rows_of, silent
 
 from ntprl import records
-from ntprl import sweep as sweeping
+from ntprl.book import sweep as sweeping
 from ntprl.errors import InputError
-from ntprl.experiments import config_hash
-from ntprl.recording import grid
-from ntprl.recordings import RECORDINGS
-from ntprl.sweep import local_executor, run_one, sweep
+from ntprl.book.run import config_hash
+from ntprl.book.recording import grid
+from ntprl.studies.catalogue import RECORDINGS
+from ntprl.book.sweep import local_executor, run_one, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "chapters" / "pages" / "scaling.md").read_text()
@@ -67,8 +67,8 @@ def on_cpu(script: str) -> str:
 
 # How the page sweeps on one machine is papermill's chapter, which calls `record`.
 ONE_MACHINE = """
-from ntprl.recordings import recording
-from ntprl.sweep import record
+from ntprl.studies.catalogue import recording
+from ntprl.book.sweep import record
 
 if __name__ == "__main__":
     record([recording("threshold")], workers=1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ntprl.errors import InputError
-from ntprl.experiments import (
+from ntprl.book.run import (
     PROFILES,
     LearningOrder,
     PretrainingRun,
@@ -18,10 +18,10 @@ from ntprl.experiments import (
 )
 from ntprl.measure import chain_probabilities, measure
 from ntprl.mixture import Mixture
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.pretrain import PretrainConfig, pretrain
-from ntprl.recordings import RECORDINGS, grid, recording
-from ntprl.records import config_hash
+from ntprl.studies.catalogue import RECORDINGS, grid, recording
+from ntprl.book.store import config_hash
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.transformer import Transformer
 

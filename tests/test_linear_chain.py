@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from ntprl import theory
-from ntprl.linear.chain import LinearChain, inputs
-from ntprl.linear.runs import Population, default_ridge, fit, population, star
-from ntprl.linear.sgd import MIXTURE, R_COT, R_E2E, draw_demonstration, draw_rollout, logistic, next_word, train
+from ntprl.linear_chain.chain import LinearChain, inputs
+from ntprl.linear_chain.training import Population, default_ridge, fit, population, star
+from ntprl.linear_chain.sgd import MIXTURE, R_COT, R_E2E, draw_demonstration, draw_rollout, logistic, next_word, train
 from ntprl.seeds import numpy_rng
 
 KEY = np.uint64(20251011)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ntprl import theory
-from ntprl.linear.chain import inputs
-from ntprl.linear.experiments import (
+from ntprl.linear_chain.chain import inputs
+from ntprl.studies.linear_chain.runs import (
     LIGHT,
     SAMPLES,
     ChainRun,
@@ -18,9 +18,9 @@ from ntprl.linear.experiments import (
     ridge_long,
     worst,
 )
-from ntprl.linear.runs import default_ridge, fit, population
-from ntprl.records import config_hash
-from ntprl.sweep import run_one
+from ntprl.linear_chain.training import default_ridge, fit, population
+from ntprl.book.store import config_hash
+from ntprl.book.sweep import run_one
 
 TINY = ChainRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32)
 TINY_STAR = ChainStarRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32, rounds=2)

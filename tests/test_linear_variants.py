@@ -15,12 +15,14 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ntprl.errors import InputError
-from ntprl.linear import answers as linear_answers
-from ntprl.linear import beyond, beyond_figures, beyond_theory
-from ntprl.linear import runs as linear_runs
-from ntprl.linear.answers import cut, draw, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
-from ntprl.linear.chain import inputs
-from ntprl.linear.variants import GeneralChain, fit, logistic_ridge, measure, pretrain, star
+from ntprl.linear_chain import answers as linear_answers
+from ntprl.linear_chain import training as linear_runs
+from ntprl.studies.one_rule import figures as beyond_figures
+from ntprl.studies.one_rule import predictions as beyond_theory
+from ntprl.studies.one_rule import runs as beyond
+from ntprl.linear_chain.answers import cut, draw, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
+from ntprl.linear_chain.chain import inputs
+from ntprl.linear_chain.variants import GeneralChain, fit, logistic_ridge, measure, pretrain, star
 from ntprl.proofs import beyond as proofs
 from ntprl.seeds import numpy_rng
 

@@ -12,18 +12,18 @@ from transformers import LlamaForCausalLM
 
 from ntprl import checkpoint
 from ntprl.errors import InputError
-from ntprl.experiments import config_hash
+from ntprl.book.run import config_hash
 from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
-from ntprl.llama.presets import preset
-from ntprl.llama.rows import completion, prompt
-from ntprl.llama.scratch import WordBaselines, WordRecovery, WordRun, WordTrl, WordTrlShared, word_problems
-from ntprl.llama.word_problems import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
+from ntprl.llama.config import preset
+from ntprl.tasks.rows import completion, prompt
+from ntprl.studies.words.runs import WordBaselines, WordRecovery, WordRun, WordTrl, WordTrlShared, word_problems
+from ntprl.tasks.words import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import answer_logits, pack
 from ntprl.pretrain import make_optimizer, next_token_loss, similar_lengths, take_step
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD, Demonstrations
+from ntprl.tasks.task import PAD, Demonstrations
 
 TASK = WordProblems(high=4)
 SHAPE = LlamaShape(TASK.vocab_size, TASK.prompt_length + TASK.long_length, n_layer=2, width=32, n_head=2)
@@ -240,7 +240,7 @@ def test_tables_are_read_without_the_library():
     blocked = ["transformers", "trl", "accelerate", "peft", "datasets", "tokenizers", "math_verify"]
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); "
     code += "import ntprl.recordings, ntprl.claims, ntprl.scorecard, ntprl.llama.scratch; "
-    code += "from ntprl.llama.word_problems import WordProblems; WordProblems()"
+    code += "from ntprl.tasks.words import WordProblems; WordProblems()"
     subprocess.run([sys.executable, "-c", code], check=True)
     code = code.replace("WordProblems()", "ntprl.llama.scratch.word_problems('smoke').train()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntprl.llama import checking
-from ntprl.llama.checking import LONGEST_TEXT, final_answer, is_right, rewards
-from ntprl.llama.rows import MARK, Row, completion
+from ntprl.tasks import answers as checking
+from ntprl.tasks.answers import LONGEST_TEXT, final_answer, is_right, rewards
+from ntprl.tasks.rows import MARK, Row, completion
 
 PATIENT = 30.0  # seconds: no verdict of the table may depend on how busy the machine is
 
@@ -308,7 +308,7 @@ def test_a_library_that_does_not_start_is_no_wrong_answer(no_process, monkeypatc
 
 def test_numbers_import_nothing_and_an_exit_leaves_no_process():
     script = (
-        "import os, sys; from ntprl.llama import checking as c; assert c.is_right('#### 1,234', '1234')\n"
+        "import os, sys; from ntprl.tasks import answers as checking as c; assert c.is_right('#### 1,234', '1234')\n"
         "assert not {'math_verify', 'sympy', 'torch'} & set(sys.modules)\n"
         "assert c.is_right('#### x+1', '1+x', seconds=30); print(c._idle[os.getpid()][0].process.pid)"
     )
@@ -319,7 +319,7 @@ def test_numbers_import_nothing_and_an_exit_leaves_no_process():
 
 
 def test_a_process_ends_by_itself_when_its_parent_is_gone():
-    serve = [sys.executable, "-c", "from ntprl.llama.checking import _serve; _serve()"]
+    serve = [sys.executable, "-c", "from ntprl.tasks.answers import _serve; _serve()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(serve, **pipes) as idle, subprocess.Popen(serve, **pipes) as busy:
         busy.stdin.write(json.dumps(["x+1", HOSTILE["polynomial"], 1.0]) + "\n")

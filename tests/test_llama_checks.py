@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
-from ntprl import recovery_figures, verdicts
-from ntprl.llama import checks, figures
+from ntprl.book import verdict as verdicts
+from ntprl.studies.recovery import figures as recovery_figures
+from ntprl.studies.words import claims as checks
+from ntprl.studies.words import figures
 
 
 def made_up(p_cot: float = 0.25, lift: float = 0.5, phases: tuple[str, str] = ("rl", "rl"), **changed) -> pd.DataFrame:

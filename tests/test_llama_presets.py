@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from ntprl.experiments import config_hash
+from ntprl.book.run import config_hash
 from ntprl.llama import resources
 from ntprl.llama.launch import main, parse
-from ntprl.llama.presets import PRESETS, LlamaRun, preset
+from ntprl.llama.config import PRESETS, LlamaRun, preset
 from ntprl.llama.resources import (
     LLAMA_3B,
     LLAMA_8B,
@@ -115,7 +115,7 @@ def test_parameters_are_those_that_transformers_builds(shape):
 
 def test_adapters_are_those_that_peft_builds():
     peft = pytest.importorskip("peft")
-    from ntprl.llama.trl_path import adapters
+    from ntprl.llama.training import adapters
 
     model = pytest.importorskip("transformers").LlamaForCausalLM(as_config(TINY))
     wrapped = peft.get_peft_model(model, adapters(LlamaRun(lora=3)))

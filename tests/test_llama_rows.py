@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntprl.llama.rows import MARK, Row, completion, is_long, long_ones, prompt, uniform
+from ntprl.tasks.rows import MARK, Row, completion, is_long, long_ones, prompt, uniform
 
 PEARS = Row("Mia has 7 pears. Tom has 5 more. How many has Tom?", "Tom has 7 + 5 = 12 pears.", "12")
 MANY = [Row(f"question {index}", "solution", "1") for index in range(4000)]
@@ -78,8 +78,8 @@ import ntprl
 for module in pkgutil.walk_packages(ntprl.__path__, "ntprl."):
     importlib.import_module(module.name)
 from ntprl.errors import InputError
-from ntprl.llama.presets import preset
-from ntprl.llama.runs import run
+from ntprl.llama.config import preset
+from ntprl.llama.run import run
 try:
     run(preset("llama-3.2-3b", dry_run=True), "nowhere")
 except InputError as error:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntprl.llama import sources
+from ntprl.llama import data as sources
 from ntprl.llama.hub import explain
-from ntprl.llama.rows import Row, long_ones
-from ntprl.llama.sources import SOURCES, Source, held_out, last_boxed, load_rows, to_row
-from ntprl.llama.word_problems import WordProblems
+from ntprl.tasks.rows import Row, long_ones
+from ntprl.llama.data import SOURCES, Source, held_out, last_boxed, load_rows, to_row
+from ntprl.tasks.words import WordProblems
 
 CLIPS = {
     "question": "Natalia sold 48 clips in April and half as many in May. How many altogether?",

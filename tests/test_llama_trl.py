@@ -16,10 +16,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ntprl.llama import evaluation, hub
 from ntprl.llama.evaluation import evaluate, generate, judge, prompt_ids
-from ntprl.llama.presets import LlamaRun, preset
-from ntprl.llama.rows import Row, completion, long_ones, prompt
-from ntprl.llama.runs import Measures, claim, run
-from ntprl.llama.trl_path import (
+from ntprl.llama.config import LlamaRun, preset
+from ntprl.tasks.rows import Row, completion, long_ones, prompt
+from ntprl.llama.run import Measures, claim, run
+from ntprl.llama.training import (
     adapters,
     batches,
     demonstrations,

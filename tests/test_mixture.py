@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from ntprl.mixture import Mixture
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.seeds import STREAMS, numpy_rng, torch_rng
 
 TASK = Parity(6, 3)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ntprl.errors import InputError
 from ntprl.mixture import Mixture
-from ntprl.multiplication.task import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
+from ntprl.tasks.multiplication import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
 from ntprl.seeds import numpy_rng
-from ntprl.task import PAD, lengths
+from ntprl.tasks.task import PAD, lengths
 
 PUBLISHED = [  # rows of the data of Deng et al.: k, row
     (3, "5 1 6 * 0 4 9||0 0 0 0 + 0 0 6 4 2 ( 0 0 6 4 2 ) + 0 0 5 3 5 5 #### 0 0 1 8 7 5"),

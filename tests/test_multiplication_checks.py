@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from ntprl import recovery_figures
-from ntprl.multiplication import checks
-from ntprl.multiplication import figures as multiplication_figures
-from ntprl.verdicts import NOT_REPRODUCED, PARTLY, REPRODUCED
+from ntprl.studies.multiplication import claims as checks
+from ntprl.studies.multiplication import figures as multiplication_figures
+from ntprl.studies.recovery import figures as recovery_figures
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
 
 BEFORE = dict(greedy_accuracy=0.3, greedy_long=0.0, long_probability=0.25, chain_accuracy=1.0, sampled_long=0.25)
 AFTER = dict(greedy_accuracy=0.99, greedy_long=0.95, long_probability=0.8, chain_accuracy=1.0, sampled_long=0.8)

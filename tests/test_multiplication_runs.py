@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from ntprl.errors import InputError
-from ntprl.multiplication import runs
-from ntprl.multiplication.runs import MultiplicationDigits, MultiplicationRecovery, MultiplicationRun
-from ntprl.multiplication.task import EOS, MARK, Multiplication
+from ntprl.studies.multiplication import runs
+from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRecovery, MultiplicationRun
+from ntprl.tasks.multiplication import EOS, MARK, Multiplication
 from ntprl.seeds import numpy_rng
-from ntprl.task import PAD
+from ntprl.tasks.task import PAD
 
 TINY = dict(n_layer=1, width=16, n_head=2, steps=4, batch=16, n_points=1, n_eval=24)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.seeds import numpy_rng
-from ntprl.task import PAD, lengths, same_answers
+from ntprl.tasks.task import PAD, lengths, same_answers
 
 WORKED = [  # d, K, prompt, long, short
     (1, 2, "1 |", "1 .", "1 ."),

@@ -10,8 +10,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from ntprl import records
-from ntprl.recordings import RECORDINGS, SMALL, recording
+from ntprl.book import store as records
+from ntprl.studies.catalogue import RECORDINGS, SMALL, recording
 
 ROOT = Path(__file__).resolve().parent.parent
 

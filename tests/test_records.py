@@ -11,13 +11,14 @@ import pandera.pandas as pa
 import pytest
 
 from ntprl import records
-from ntprl.baselines import SAMPLES, Baselines
-from ntprl.experiments import LearningOrder, PretrainingRun
-from ntprl.linear.experiments import ChainRun, ChainStarRun
-from ntprl.llama.scratch import WordTrl
-from ntprl.multiplication.runs import MultiplicationDigits, MultiplicationRun
-from ntprl.recordings import RECORDINGS, Recording, grid
-from ntprl.records import (
+from ntprl.book import store
+from ntprl.book.baselines import SAMPLES, Baselines
+from ntprl.book.run import LearningOrder, PretrainingRun
+from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun
+from ntprl.studies.words.runs import WordTrl
+from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
+from ntprl.studies.catalogue import RECORDINGS, Recording, grid
+from ntprl.book.store import (
     collect,
     config_hash,
     describe,
@@ -29,8 +30,8 @@ from ntprl.records import (
     run_facts,
     write_atomically,
 )
-from ntprl.recovery import Reinforced
-from ntprl.sweep import run_one
+from ntprl.studies.recovery.runs import Reinforced
+from ntprl.book.sweep import run_one
 
 BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
 TINY = Recording("tiny", "Does it work?", "00_tiny", grid(BASE, p_cot=(0.1, 1 / 3), seed=range(3)), "nothing")

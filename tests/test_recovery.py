@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from ntprl.experiments import PROFILES, PretrainingRun
+from ntprl.book.run import PROFILES, PretrainingRun
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, posttrain
-from ntprl.records import config_hash
-from ntprl.recovery import RL_PROFILES, RecoveryRun, recovery
+from ntprl.book.store import config_hash
+from ntprl.studies.recovery.runs import RL_PROFILES, RecoveryRun, recovery
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.transformer import Transformer
 

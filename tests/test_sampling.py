@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.task import PAD, lengths
+from ntprl.tasks.task import PAD, lengths
 from ntprl.transformer import STYLES
 
 

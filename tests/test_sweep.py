@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ntprl import sweep as sweeping
-from ntprl.experiments import PretrainingRun
-from ntprl.recordings import Recording, grid
-from ntprl.records import collect, config_hash
-from ntprl.recovery import RecoveryRun
-from ntprl.sweep import local_executor, record, run_one, sweep
+from ntprl.book import sweep as sweeping
+from ntprl.book.run import PretrainingRun
+from ntprl.studies.catalogue import Recording, grid
+from ntprl.book.store import collect, config_hash
+from ntprl.studies.recovery.runs import RecoveryRun
+from ntprl.book.sweep import local_executor, record, run_one, sweep
 
 BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
 CONFIGS = grid(BASE, p_cot=(0.1, 0.9), seed=range(2))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
-from ntprl.parity import Parity
+from ntprl.tasks.parity import Parity
 from ntprl.transformer import STYLES, Prefix, Transformer, TransformerConfig
 
 TASK = Parity(7, 5)  # 7 tokens to read and write, sequences of up to 15

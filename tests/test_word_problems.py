@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntprl.errors import InputError
-from ntprl.llama.rows import MARK, completion, prompt
-from ntprl.llama.word_problems import (
+from ntprl.tasks.rows import MARK, completion, prompt
+from ntprl.tasks.words import (
     EOS_ID,
     LARGEST,
     MARKS,
@@ -23,7 +23,7 @@ from ntprl.llama.word_problems import (
     encode,
     solve,
 )
-from ntprl.task import PAD, lengths
+from ntprl.tasks.task import PAD, lengths
 
 SIGNS = dict.fromkeys(("buys", "finds", "gets", "wins", "more"), 1)
 SIGNS |= dict.fromkeys(("drops", "loses", "sells", "uses", "fewer"), -1)

@@ -15,7 +15,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import summary  # noqa: E402
 from tables import read_files  # noqa: E402
 
-from ntprl.records import write_atomically  # noqa: E402
+from ntprl.book.store import write_atomically  # noqa: E402
 
 METHOD = """\
 # How fast, beside its peers

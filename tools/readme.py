@@ -7,8 +7,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ntprl import figures, records, recovery_figures, scorecard
-from ntprl.recordings import RECORDINGS
+from ntprl.book import store as records
+from ntprl.book import style as figures
+from ntprl.studies import scorecard
+from ntprl.studies.recovery import figures as recovery_figures
+from ntprl.studies.catalogue import RECORDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"

@@ -19,9 +19,10 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from ntprl import recordings, records
+from ntprl.book import store as records
+from ntprl.studies import catalogue as recordings
 from ntprl.errors import InputError, require_number
-from ntprl.experiments import require_device
+from ntprl.book.run import require_device
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_UP = "the time was up; the same command goes on"
@@ -45,8 +46,8 @@ def command(name, device, profile, folder):
         for pair in (("record", name), ("device", device), ("profile", profile)):
             made += ["-p", *pair]
         return made
-    call = f"sweep.record([recordings.recording({name!r}, {profile!r})], {device!r})"
-    return [sys.executable, "-c", f"from ntprl import recordings, sweep; {call}"]
+    call = f"sweep.record([catalogue.recording({name!r}, {profile!r})], {device!r})"
+    return [sys.executable, "-c", f"from ntprl.book import sweep; from ntprl.studies import catalogue; {call}"]
 
 
 def stop(process):

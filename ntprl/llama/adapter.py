@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ntprl.errors import InputError, require, require_integer
 from ntprl.llama.hub import needed
-from ntprl.llama.word_problems import EOS_ID, PAD_ID, PIECE, VOCABULARY
+from ntprl.tasks.words import EOS_ID, PAD_ID, PIECE, VOCABULARY
 from ntprl.transformer import Cache, KeyValues
 
 

@@ -9,8 +9,8 @@ import torch.distributed as dist
 
 from ntprl.errors import InputError, require_integer
 from ntprl.llama.hub import quiet
-from ntprl.llama.rows import MARK, Row, is_long, prompt
 from ntprl.measure import share
+from ntprl.tasks.rows import MARK, Row, is_long, prompt
 
 # Llama's chat template writes today's date into each prompt unless it is given one.
 CHAT = {"date_string": "26 Jul 2024"}
@@ -98,7 +98,7 @@ def _everyones(values: list, n: int) -> list:
 
 def judge(answers: list[tuple[str, str, int, bool]], mark: str, name: str) -> dict[str, float]:
     """Rates of answers (text, truth, tokens, did it end?), each key starting with `name` (greedy or sampled)."""
-    from ntprl.llama.checking import is_right
+    from ntprl.tasks.answers import is_right
 
     right = np.array([is_right(text, truth, mark) for text, truth, _, _ in answers], dtype=bool)
     long = np.array([is_long(text, mark) for text, _, _, _ in answers], dtype=bool)

@@ -11,8 +11,8 @@ import sys
 from contextlib import suppress
 
 from ntprl.errors import InputError
-from ntprl.llama.presets import preset
-from ntprl.llama.runs import run
+from ntprl.llama.config import preset
+from ntprl.llama.run import run
 
 
 def parse(arguments: list[str]) -> tuple[str, str, dict]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from ntprl.errors import InputError, require
-from ntprl.llama.presets import DTYPES, LlamaRun, preset
+from ntprl.llama.config import DTYPES, LlamaConfig, preset
 
 GB = 1e9
 
@@ -110,7 +110,7 @@ def shape_of(model: str) -> Shape | None:
         return None
 
 
-def memory(run: LlamaRun, shape: Shape, a: Assumptions, phase: str) -> dict[str, float]:
+def memory(run: LlamaConfig, shape: Shape, a: Assumptions, phase: str) -> dict[str, float]:
     """GB on each GPU in one phase (sft or rl): each part, and the total at the worst moment."""
     g, c, parameters = max(run.gpus, 1), DTYPES[run.dtype], shape.parameters
     trained = shape.adapters(run.lora) if run.lora else parameters
@@ -140,7 +140,7 @@ def memory(run: LlamaRun, shape: Shape, a: Assumptions, phase: str) -> dict[str,
     return parts | {"total_gb": steady + max(parts["activations_gb"], parts["kv_cache_gb"])}
 
 
-def hours(run: LlamaRun, shape: Shape, a: Assumptions, phase: str) -> dict[str, float]:
+def hours(run: LlamaConfig, shape: Shape, a: Assumptions, phase: str) -> dict[str, float]:
     """Tokens trained on, and hours of training, of writing rollouts and of evaluating."""
     g, c, parameters = max(run.gpus, 1), DTYPES[run.dtype], shape.parameters
     if phase == "sft":
@@ -163,7 +163,7 @@ def hours(run: LlamaRun, shape: Shape, a: Assumptions, phase: str) -> dict[str, 
     return {"million_tokens": steps * tokens / 1e6} | parts | {"hours": total, "gpu_hours": g * total}
 
 
-def estimate(run: LlamaRun | str, assumptions: Assumptions | None = None) -> pd.DataFrame:
+def estimate(run: LlamaConfig | str, assumptions: Assumptions | None = None) -> pd.DataFrame:
     """One row for each phase (sft, rl): memory on each GPU, tokens and hours. An estimate, not a measurement.
 
     run  a preset's name or a configuration whose model is known by name or is a local folder
@@ -194,7 +194,7 @@ def free_memory() -> list[int]:
     return [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
 
 
-def require_gpus(run: LlamaRun, free: list[int] | None = None, processes: int | None = None) -> None:
+def require_gpus(run: LlamaConfig, free: list[int] | None = None, processes: int | None = None) -> None:
     """Raise an InputError if this machine cannot hold the run.
 
     free       free bytes on each GPU; None asks the machine
@@ -231,7 +231,7 @@ def require_gpus(run: LlamaRun, free: list[int] | None = None, processes: int | 
         )
 
 
-def require_dtype(run: LlamaRun) -> None:
+def require_dtype(run: LlamaConfig) -> None:
     """Raise an InputError for bfloat16 on a GPU that has no arithmetic for it (a T4, say)."""
     import torch
 

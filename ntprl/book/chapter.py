@@ -1,0 +1,28 @@
+"""What every chapter begins with: its parameters checked, the style of its figures set."""
+
+from ntprl.book.run import PROFILES, require_device
+from ntprl.book.style import use_style
+from ntprl.errors import InputError, require, require_choice, require_integer
+
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+
+def start_chapter(namespace: dict) -> None:
+    """Call it with globals() before the chapter assigns anything but its parameters.
+
+    The annotations of the `parameters` cell say which parameters exist and of which type they are.
+    papermill would let an unknown name or a wrong type pass; here each is refused in one line.
+    """
+    known = namespace.get("__annotations__", {})
+    for name, value in namespace.items():
+        is_plain = isinstance(value, (str, int, float, list, type(None)))
+        if known and is_plain and name not in known and name != "In" and not name.startswith("_"):
+            raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(known)}")
+    for name, kind in known.items():
+        accepted = (int, float) if kind is float else kind
+        is_right = isinstance(namespace[name], accepted) and (kind is bool or not isinstance(namespace[name], bool))
+        require(is_right, name, namespace[name], KINDS[kind])
+    require_choice("profile", namespace["profile"], PROFILES)
+    require_integer("seed", namespace["seed"], low=0)
+    require_device(namespace["device"])
+    use_style()

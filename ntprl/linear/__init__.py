@@ -1,1 +1,0 @@
-"""The linear chain of both theorems: chapter 3 and its proofs."""

@@ -1,1 +1,0 @@
-"""Multiplication: chapter 5."""

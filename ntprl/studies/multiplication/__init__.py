@@ -1,0 +1,3 @@
+"""Chapter 5: multiplication of numbers, digit by digit."""
+
+CHAPTER = "05_multiplication"

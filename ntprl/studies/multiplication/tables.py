@@ -1,0 +1,71 @@
+"""The tables of chapter 5, every configuration and seed stated beforehand."""
+
+from ntprl.book.recording import Recordable, Recording, grid
+from ntprl.book.run import change
+from ntprl.studies.multiplication import CHAPTER
+from ntprl.studies.multiplication.runs import PRETRAINING, MultiplicationDigits, multiplication
+from ntprl.tasks.multiplication import Multiplication
+
+LIVE = multiplication("laptop")
+BRANCH = change(PRETRAINING, k=2, steps=LIVE.pretraining.steps, lr=LIVE.pretraining.lr, n_points=1)
+# three digits and more: 3 layers of width 128, 600,000 parameters, 230,000 demonstrations
+LARGER = dict(n_layer=3, width=128, steps=1800, lr=2e-3, warmup=100, n_eval=512, n_points=3)
+THREE = multiplication("laptop", k=3, **LARGER, rounds=20, n_eval_rl=256, eval_every=2)
+PAPER = multiplication("paper")
+MARKED_P_COT, BARE_P_COT = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7), (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+
+
+def _paper(k: int) -> tuple[Recordable, ...]:
+    return grid(change(PAPER, k=k), p_cot=(0.1, 0.25, 0.5, 0.75, 1.0), algorithm=("grpo", "star"), seed=range(3))
+
+
+TABLES = (
+    Recording(
+        "multiplication_seeds",
+        "Does the live run of chapter 05 give the same verdicts for every seed?",
+        CHAPTER,
+        grid(LIVE, seed=range(5)),
+        "3 minutes on two CPU cores",
+    ),
+    Recording(
+        "multiplication_threshold",
+        "2 x 2 digits: at which p_cot does greedy decoding go on, with marked short answers and with bare ones?",
+        CHAPTER,
+        grid(BRANCH, marked=(True,), p_cot=MARKED_P_COT, seed=range(3))
+        + grid(BRANCH, marked=(False,), p_cot=BARE_P_COT, seed=range(3)),
+        "20 minutes on two CPU cores, shared with other work",
+    ),
+    Recording(
+        "multiplication_hard",
+        "p_cot = .1 and one budget: from how many digits on are chains too long to be learned, and what does RL do?",
+        CHAPTER,
+        grid(change(THREE, p_cot=0.1), k=(2, 3, 4), seed=range(3)),
+        "40 minutes on two CPU cores, shared with other work",
+    ),
+    Recording(
+        "multiplication_3",
+        "3 x 3 digits: what do pre-training and RL do, for rare and for common long demonstrations?",
+        CHAPTER,
+        grid(THREE, p_cot=(0.1, 0.25, 0.5, 0.75, 1.0), algorithm=("grpo", "star"), seed=range(3)),
+        "an hour on two CPU cores, shared with other work",
+    ),
+    Recording(
+        "multiplication_digits",
+        "3 x 3 digits, p_cot = .25: which digits of the product are right, in short answers and in long ones?",
+        CHAPTER,
+        grid(change(MultiplicationDigits(Multiplication(3)), p_cot=0.25, **LARGER), seed=range(3)),
+        "12 minutes on two CPU cores, shared with other work",
+    ),
+    *(
+        Recording(
+            f"multiplication_{k}_paper",
+            f"{k} x {k} digits with a larger model and budget: what do pre-training and RL do?",
+            CHAPTER,
+            _paper(k),
+            "not yet measured",
+            needs_gpu=True,
+            at_once=4,
+        )
+        for k in (4, 5, 7)
+    ),
+)

@@ -1,0 +1,161 @@
+"""The tables of chapter 4, every configuration and seed stated beforehand."""
+
+from ntprl.book.baselines import Baselines
+from ntprl.book.recording import Recording, grid
+from ntprl.book.run import change
+from ntprl.studies.recovery import CHAPTER
+from ntprl.studies.recovery.runs import RECOVERY, recovery
+from ntprl.tasks.parity import Parity
+
+START = change(RECOVERY, eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
+BASELINES = Baselines(Parity(), rl=START.rl)
+SHORT_START = change(START, d=25, steps=1000, n_points=2)
+LONG_RL = change(RECOVERY, steps=1000, n_points=2, rounds=50, eval_every=10)
+RARE_START = change(RECOVERY, d=16, batch=256, n_points=2, rounds=40, n_eval_rl=256)
+
+TABLES = (
+    Recording(
+        "rl_live_seeds",
+        "Does the live run of chapter 04 give the same verdicts for every seed?",
+        CHAPTER,
+        grid(RECOVERY, seed=range(10)),
+        "10 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_algorithms",
+        "d = 50, p_cot = .25: which algorithm, reward and temperature recovers?",
+        CHAPTER,
+        grid(
+            START,
+            algorithm=("star", "reinforce", "grpo"),
+            reward=("r_e2e", "r_cot"),
+            temperature=(0.75, 1.0, 1.5),
+            seed=range(5),
+        )
+        + grid(START, algorithm=("grpo_published",), reward=("r_e2e", "r_cot"), seed=range(5)),
+        "25 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_baselines",
+        "d = 50: what else does the same with as many samples?",
+        CHAPTER,
+        grid(BASELINES, seed=range(5)),
+        "5 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_early_start",
+        "d = 50, p_cot = .25: what if RL starts before the chain is learned?",
+        CHAPTER,
+        grid(
+            change(START, cooldown=0.0, n_points=1, rounds=30, eval_every=5, n_eval_rl=256),
+            steps=(50, 100, 125, 150, 200, 300, 600),
+            algorithm=("star", "grpo"),
+            seed=range(3),
+        ),
+        "12 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_drift",
+        "d = 50: STaR from a start without any chain: where does the share of long answers go?",
+        CHAPTER,
+        grid(
+            change(
+                START,
+                algorithm="star",
+                steps=100,
+                cooldown=0.0,
+                n_points=1,
+                rounds=40,
+                eval_every=10,
+                n_eval_rl=256,
+            ),
+            seed=range(3, 15),
+        ),
+        "5 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_recursion",
+        "STaR with each round trained to calibration: does the share of long follow p -> 2p/(1 + p)?",
+        CHAPTER,
+        grid(
+            change(
+                SHORT_START,
+                algorithm="star",
+                reward="r_cot",
+                rounds=7,
+                rollouts=8192,
+                group=1,
+                rl_lr=1e-3,
+                epochs=2,
+                minibatches=64,
+                n_eval_rl=2048,
+                eval_every=1,
+            ),
+            p_cot=(0.05, 0.1, 0.25),
+            seed=range(3),
+        ),
+        "12 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_rare_long",
+        "p_cot = 2^-d and 0: does RL fail when long demonstrations are exponentially rare?",
+        CHAPTER,
+        tuple(
+            change(LONG_RL, d=d, p_cot=p_cot, seed=seed)
+            for d, p_cot in [*((d, 2.0**-d) for d in (8, 12, 16, 20)), (20, 0.0), (20, 0.25)]
+            for seed in range(3)
+        ),
+        "4 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_rare",
+        "d = 16: how many rounds until RL takes off, the rarer long demonstrations are?",
+        CHAPTER,
+        tuple(
+            change(RARE_START, p_cot=p_cot, steps=steps, algorithm=algorithm, seed=seed)
+            for p_cot, steps in ((0.25, 600), (0.1, 600), (0.05, 1000), (0.02, 1500), (0.01, 2000))
+            for algorithm in ("star", "grpo")
+            for seed in range(3)
+        ),
+        "10 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_rare_starts",
+        "d = 16, p_cot = .01: from which checkpoints of pre-training does RL lengthen the answers?",
+        CHAPTER,
+        grid(
+            change(RARE_START, p_cot=0.01, cooldown=0.0, n_points=1, eval_every=5),
+            steps=(250, 500, 1000, 2000),
+            algorithm=("star", "grpo"),
+            seed=range(3),
+        ),
+        "4 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_sizes",
+        "p_cot = .25: how does the cost of recovery grow with d?",
+        CHAPTER,
+        tuple(
+            change(START, d=d, steps=steps, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4, seed=seed)
+            for d, steps in ((10, 600), (25, 600), (50, 600), (100, 600))
+            for seed in range(3)
+        ),
+        "8 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_size_200",
+        "d = 200, p_cot = .25: does it still recover, and at what cost?",
+        CHAPTER,
+        grid(change(START, d=200, steps=2000, n_eval=512, n_eval_rl=256, n_points=2, eval_every=4), seed=range(3)),
+        "40 minutes on two CPU cores",
+    ),
+    Recording(
+        "rl_paper",
+        "d = 50 at the paper's batch and length: does RL recover, with each algorithm?",
+        CHAPTER,
+        grid(recovery("paper"), algorithm=("star", "reinforce", "grpo"), seed=range(3)),
+        "not yet measured",
+        needs_gpu=True,
+        at_once=8,
+    ),
+)

@@ -1,0 +1,109 @@
+"""Verdicts as text: under a figure, on the scorecard's cards, and in the README's map."""
+
+import textwrap
+from collections.abc import Iterable
+
+import pandas as pd
+
+from ntprl.book import store
+from ntprl.book.recording import Recording
+from ntprl.book.verdict import NOT_RUN, Claim, Verdict
+from ntprl.errors import require_choice
+from ntprl.studies.catalogue import CLAIMS, TABLES
+
+
+def recordings_of(claim: Claim) -> list[Recording]:
+    return [TABLES[name] for name in claim.tables]
+
+
+def chapters_of(claim: Claim) -> list[str]:
+    """All chapters that show it, in reading order: its own, and those of its tables."""
+    return sorted({claim.chapter} | {recording.chapter for recording in recordings_of(claim)})
+
+
+def judged(claim: Claim) -> Verdict:
+    """The claim's check over its tables; not yet run if one is missing."""
+    missing = [recording.name for recording in recordings_of(claim) if not store.is_recorded(recording)]
+    if missing:
+        return Verdict(NOT_RUN, f"table {', '.join(missing)} is not recorded")
+    return claim.check(*map(store.load, recordings_of(claim)))
+
+
+def verdict_text(*ids: str) -> str:
+    """Claims with their verdicts and evidence as plain text."""
+    paragraphs = []
+    for id in ids:
+        require_choice("claim", id, CLAIMS)
+        word, evidence = judged(CLAIMS[id])
+        paragraphs.append(textwrap.fill(f"{id}, {word}: {evidence}", width=store.TEXT_WIDTH))
+    return "\n\n".join(paragraphs)
+
+
+def verdict(*ids: str) -> None:
+    """Print what the tables say about some claims: `verdict("C9", "C10")` below a figure."""
+    print(verdict_text(*ids))
+
+
+def provenance_line(claim: Claim) -> str:
+    """Seeds, hardware and date of the recordings behind a verdict, in one line; empty if there are none."""
+    lines = []
+    for recording in filter(store.is_recorded, recordings_of(claim)):
+        facts = store.run_facts(recording)
+        devices, days = ({fact[key] for fact in facts} for key in ("device", "started_utc"))
+        seeds = len({config.seed for config in recording.configs})
+        lines.append(f"{len(facts)} runs, {seeds} seeds, {', '.join(sorted(devices))}, recorded {max(days)[:10]}")
+    return "; ".join(lines)
+
+
+def of_the_paper() -> list[Claim]:
+    return [claim for claim in CLAIMS.values() if claim.source != "ours"]
+
+
+def ours() -> list[Claim]:
+    return [claim for claim in CLAIMS.values() if claim.source == "ours"]
+
+
+def card_table() -> pd.DataFrame:
+    """One row for each claim of the paper: id, statement, source, verdict, evidence, provenance, chapter."""
+    return pd.DataFrame(
+        [
+            {
+                "id": claim.id,
+                "claim": claim.statement,
+                "source": claim.source,
+                **judged(claim)._asdict(),
+                "provenance": provenance_line(claim),
+                "chapter": claim.chapter,
+            }
+            for claim in of_the_paper()
+        ]
+    )
+
+
+def markdown_cards(claims: Iterable[Claim]) -> str:
+    """Each claim as a short Markdown paragraph: verdict, the paper's words, our numbers, link and command."""
+    cards = []
+    for claim in claims:
+        word, evidence = judged(claim)
+        words = f" In the paper: “{claim.quote}”." if claim.quote else ""
+        lines = [
+            evidence + ".",
+            f"{provenance_line(claim)}." if claim.tables else "Checked on the spot.",
+            ", ".join(f"[Chapter {chapter[:2]}]({chapter}.ipynb)" for chapter in chapters_of(claim)),
+            *(f"`{recording.command}`: {recording.cost}" for recording in recordings_of(claim)),
+        ]
+        bullets = "\n".join(f"- {line}" for line in lines)
+        cards.append(f"**{claim.id}, {word}.** {claim.statement}. *({claim.source})*{words}\n{bullets}")
+    return "\n\n".join(cards)
+
+
+def claim_map() -> str:
+    """The README's table: claim -> verdict -> chapter -> table -> cost."""
+    lines = ["| | claim | verdict | chapter | table | cost to record |", "|---|---|---|---|---|---|"]
+    for claim in CLAIMS.values():
+        chapters = ", ".join(f"[{name[:2]}](chapters/{name}.ipynb)" for name in chapters_of(claim))
+        tables = "<br>".join(f"`{recording.name}`" for recording in recordings_of(claim)) or "live"
+        cost = "<br>".join(recording.cost for recording in recordings_of(claim)) or "seconds"
+        word = judged(claim).verdict
+        lines.append(f"| {claim.id} | {claim.statement} | {word} | {chapters} | {tables} | {cost} |")
+    return "\n".join(lines)

@@ -1,0 +1,3 @@
+"""Chapter 6: problems in words, by a Llama."""
+
+CHAPTER = "06_llama"

@@ -1,0 +1,185 @@
+"""The runs of chapter 6 that need no published weights: a Llama from scratch on generated word problems.
+
+A chapter asks for `word_problems(profile, ...)` and calls `.recover()` or `.run()`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from ntprl.book.run import ModelConfig, Reinforcement, Run, change, from_profile, steps_for
+from ntprl.errors import require, require_choice, require_integer
+from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
+from ntprl.llama.config import LlamaConfig
+from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.tasks.rows import MARK, Row
+from ntprl.tasks.task import Task
+from ntprl.tasks.words import MARKS, WordProblems, solve
+
+
+@dataclass(frozen=True)
+class LlamaModel(ModelConfig):
+    """A Hugging Face Llama, from random weights or from a base that has seen worked solutions alone."""
+
+    style: str = "llama"  # transformers' LlamaForCausalLM, the only one here
+    n_layer: int = 3  # depth
+    width: int = 128  # size of the residual stream
+    base_steps: int = 0  # optimiser steps of the base; 0: random weights
+    base_mark: str = MARK  # what announces the answer in the base's solutions
+
+    def __post_init__(self) -> None:
+        require_choice("style", self.style, ("llama",))
+        require_integer("base_steps", self.base_steps, low=0)
+        require_choice("base_mark", self.base_mark, MARKS)
+
+    def shape(self, task: Task) -> LlamaShape:
+        return LlamaShape(task.vocab_size, task.prompt_length + task.long_length, self.n_layer, self.width, self.n_head)
+
+    def build(self, run: Run, device: str, folder: Path | None) -> Llama:
+        base = base_of(run)
+        if base is None:
+            return Llama(self.shape(run.task), torch_rng(run.seed, "init")).to(device)
+        return (base.train(device) if folder is None else base.trained(folder, device))[0]
+
+
+def base_of(run: Run) -> Run | None:
+    """The run on worked solutions that the weights come from, on other problems than `run`; None: they are random."""
+    if run.model.base_steps == 0:
+        return None
+    solutions = dict(p_cot=1.0, steps=run.model.base_steps, mark=run.model.base_mark, n_points=1, seed=run.seed + 1000)
+    return change(run, rl=None, base_steps=0, base_mark=MARK, **solutions)
+
+
+WORDS = Run(WordProblems(), model=LlamaModel(), rl=Reinforcement(), kind="WordRecovery")
+
+
+@dataclass(frozen=True)
+class TrlRun(Run):
+    """The same two phases on the same problems and the same kind of model by TRL's trainers, measured as the others.
+
+    What differs: TRL's data order, draws and padding, and that it may reward an answer that is cut behind its number,
+    where ours must end. GRPO alone, one step a round, and a constant learning rate after the warm-up: a run by our
+    own loops is its like with cooldown = 0.
+    """
+
+    kind: str = "WordTrl"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first, second = self.pretraining, self.rl
+        found = (second.algorithm, second.reward, first.cooldown, second.epochs)
+        names = ("algorithm", "reward", "cooldown", "epochs")
+        for name, value, needed in zip(names, found, ("grpo", "r_e2e", 0.0, 1), strict=True):
+            require(value == needed, name, value, f"{needed!r} where TRL trains")
+
+    @property
+    def start(self) -> None:
+        """TRL trains its own."""
+        return None
+
+    def rows(self, n: int, stream: str) -> list[Row]:
+        return [solve(question) for question in self.task.questions(n, numpy_rng(self.seed, stream))]
+
+    def settings(self, device: str) -> LlamaConfig:
+        first, second = self.pretraining, self.rl
+        return LlamaConfig(
+            model="from random weights",
+            dataset="generated",
+            p_cot=self.p_cot,
+            mark=self.task.mark,
+            sft_steps=first.steps,
+            sft_batch=first.batch,
+            sft_lr=first.lr,
+            rl_steps=second.rounds,
+            prompts=second.prompts,
+            group=second.group,
+            rl_lr=second.lr,
+            temperature=second.temperature,
+            completion_length=self.task.long_length + 1,
+            warmup=first.warmup,
+            micro=64,
+            sft_every=max(1, first.steps // self.evaluation.n_points),
+            rl_every=second.eval_every,
+            dtype="float32",
+            checkpointing=False,
+            gpus=0 if device == "cpu" else 1,
+            seed=self.seed,
+        )
+
+    def fine_tuned(self, device: str, starts: Path | None) -> tuple[Llama, list[dict]]:
+        """The model after the first phase, and its measurements; `starts` is a folder of trained starts."""
+        from ntprl.llama import training  # which loads TRL's world
+
+        llama, table = self.model.build(self, device, None), []
+
+        def measured(step: int, _: object) -> None:  # TRL trains llama.model in place
+            table.extend(row | {"step": step} for row in self.measure(step, llama))
+
+        rows = self.rows(self.pretraining.steps * self.pretraining.batch, "data")
+        with TemporaryDirectory() as folder:
+            training.sft(llama.model, tokenizer(), rows, self.settings(device), Path(folder), measured)
+        return llama, table
+
+    def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
+        from ntprl.llama import training
+
+        llama, table = self.fine_tuned(device, folder)
+        table = [row | {"phase": "pretraining"} for row in table]
+
+        def measured(step: int, _: object) -> None:
+            table.append(self.measure_round(step, llama) | {"phase": "rl", "step": step})
+
+        config = replace(self.settings(device), warmup=0)
+        rows = self.rows(self.rl.rounds * config.prompts, "rollouts")
+        with TemporaryDirectory() as own:
+            training.grpo(llama.model, tokenizer(), rows, config, Path(own), measured)
+        return pd.DataFrame(table)
+
+
+@dataclass(frozen=True)
+class TrlFromOurStart(TrlRun):
+    """The second phase alone by TRL, from a start that our loops have trained."""
+
+    kind: str = "WordTrlShared"
+
+    @property
+    def start(self) -> Run:
+        return by_our_loops(self).start
+
+    def fine_tuned(self, device: str, starts: Path | None) -> tuple[Llama, list[dict]]:
+        llama, table = self.start.train(device) if starts is None else self.start.trained(starts, device)
+        return llama, table.to_dict("records")
+
+
+def as_kind(run: Run, kind: type[Run], name: str) -> Run:
+    """The same parts as another kind of run, recorded under another name."""
+    parts = {field.name: getattr(run, field.name) for field in fields(Run)}
+    return kind(**parts | {"kind": name})
+
+
+def by_our_loops(run: TrlRun) -> Run:
+    return as_kind(run, Run, WORDS.kind)
+
+
+PROFILES = {
+    # the path in seconds; learns nothing
+    "smoke": dict(n_layer=1, width=32, n_head=2, steps=20, batch=16, n_eval=32, n_points=1, rounds=2, rollouts=32)
+    | dict(group=4, n_eval_rl=32, high=3),
+    # two CPU cores, under three minutes: problems of 2 to 4 steps, 610,000 parameters, 44,800 demonstrations
+    "laptop": dict(high=4, steps=700, batch=64, lr=3e-3, n_points=4, n_eval=256, rounds=8, n_eval_rl=256)
+    | dict(eval_every=2),
+    # a GPU; 2 to 8 steps, 25 million parameters, 5 million demonstrations
+    "paper": dict(n_layer=8, width=512, n_head=8, steps=20_000, batch=256, lr=5e-4, warmup=500, n_eval=2048)
+    | dict(n_points=20, rounds=40, rollouts=1024, rl_lr=1e-4, n_eval_rl=1024),
+}
+
+
+def word_problems(profile: str = "laptop", steps: int = 0, **overrides) -> Run:
+    """Both phases at the size of a profile, with some fields changed; steps = 0 takes `steps_for` on a laptop."""
+    run = from_profile(WORDS, PROFILES, profile, overrides)
+    if steps == 0:
+        usual = run.pretraining.steps
+        steps = steps_for(run.p_cot, usual) if profile == "laptop" else usual
+    return change(run, steps=steps)
