@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test refresh bench lint clean
+.PHONY: help book html test check refresh bench clean
 
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
@@ -17,7 +17,7 @@ CHAPTER ?=
 CHAPTERS := $(wildcard chapters/*.md)
 EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
 # What the outputs of a chapter depend on, besides its own text ...
-CODE := $(wildcard ntprl/*.py ntprl/*/*.py data/*) tools/execute.py requirements.lock
+CODE := $(wildcard ntprl/*.py ntprl/*/*.py ntprl/*/*/*.py data/*) tools/execute.py requirements.lock
 # ... and what the pages depend on, besides the chapters.
 PAGES := _config.yml _toc.yml references.bib README.md $(wildcard _static/* data/*.md chapters/*/*)
 
@@ -35,6 +35,11 @@ test: $(READY) _build/html.built ## run the tests, then every chapter again, com
 	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 600 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg chapters
 
+check: $(READY) ## check style and run the fast tests, while you work
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pytest -q -m "not slow" tests
+
 refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
 	$(BIN)/python tools/execute.py $(CHAPTER)
 	$(BIN)/python tools/readme.py
@@ -42,10 +47,6 @@ refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of
 bench: $(READY) ## time everything beside its peers, on an idle machine: 18 minutes on two cores
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python tools/performance.py
-
-lint: $(READY) ## check style and formatting
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
 
 clean: ## remove all that can be made again, .venv included
 	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -16,13 +16,13 @@ from limits import ceilings, counting
 from tables import write_files as write_files
 from torch.nn import functional as F
 
+from ntprl.book.run import Run
+from ntprl.book.store import code_version, provenance
 from ntprl.errors import require, require_integer
-from ntprl.book.run import PretrainingRun
-from ntprl.tasks.parity import Parity
 from ntprl.posttrain import PosttrainConfig, Reward
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
-from ntprl.book.store import code_version, provenance
 from ntprl.seeds import numpy_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
 from ntprl.transformer import Transformer
 
@@ -117,9 +117,9 @@ def cut(answers: np.ndarray, eos: int) -> np.ndarray:
     return np.where(np.cumsum(is_eos, axis=1) - is_eos > 0, PAD, answers)
 
 
-def pad(run: PretrainingRun, step: int) -> dict[str, torch.Tensor]:
+def pad(run: Run, step: int) -> dict[str, torch.Tensor]:
     """The demonstrations that `pretrain` draws at one step, padded right to the longest of them."""
-    parts = run.mixture.draw(run.batch, numpy_rng(run.seed, "data", step))
+    parts = run.mixture.draw(run.pretraining.batch, numpy_rng(run.seed, "data", step))
     longest = max(p.shape[1] + a.shape[1] for p, a in parts if len(p))
     blocks = {"input_ids": [], "attention_mask": [], "labels": []}
     for prompts, answers in parts:  # two parts, each as a whole: nothing is collated row by row
@@ -132,7 +132,7 @@ def pad(run: PretrainingRun, step: int) -> dict[str, torch.Tensor]:
 
 
 class Batches(torch.utils.data.IterableDataset):
-    def __init__(self, run: PretrainingRun):
+    def __init__(self, run: Run):
         self.run = run
 
     def __iter__(self):
@@ -140,14 +140,14 @@ class Batches(torch.utils.data.IterableDataset):
 
 
 def make_trainer(
-    gpt2: transformers.GPT2LMHeadModel, run: PretrainingRun, config: PretrainConfig, device: str = "cpu"
+    gpt2: transformers.GPT2LMHeadModel, run: Run, config: PretrainConfig, device: str = "cpu"
 ) -> transformers.Trainer:
     """Trainer on the demonstrations, rates and optimiser of `pretrain`; it writes and says nothing."""
     optimizer = make_optimizer(gpt2, config.lr)  # what optim="adamw_torch_fused" makes
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
     args = transformers.TrainingArguments(
         tempfile.gettempdir(), max_steps=config.steps, max_grad_norm=1.0, use_cpu=device == "cpu",
-        per_device_train_batch_size=1, remove_unused_columns=False,  # one item of Batches: run.batch rows
+        per_device_train_batch_size=1, remove_unused_columns=False,  # one item of Batches: a whole batch
         dataloader_num_workers=0, dataloader_pin_memory=device != "cpu", logging_nan_inf_filter=False,
         report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no", eval_strategy="no",
     )  # fmt: skip

@@ -40,10 +40,11 @@ import torch
 from common import Contestant
 
 from ntprl.book.ensemble import ensembles, pretrain_together
-from ntprl.errors import InputError
-from ntprl.book.run import PretrainingRun, require_device
-from ntprl.pretrain import pretrain
 from ntprl.book.recording import grid
+from ntprl.book.run import Run, change, require_device
+from ntprl.errors import InputError
+from ntprl.pretrain import pretrain
+from ntprl.studies.threshold.runs import PRETRAINING
 
 EQUAL_STEPS = 3
 PROCESSES = "processes"
@@ -60,26 +61,26 @@ class Sizes:
     seeds: int = 4  # for each p_cot
     few: int = 8  # models in a small ensemble
 
-    def runs(self, steps: int) -> tuple[PretrainingRun, ...]:
-        base = PretrainingRun(d=self.d, width=self.width, batch=self.batch, steps=steps)
+    def runs(self, steps: int) -> tuple[Run, ...]:
+        base = change(PRETRAINING, d=self.d, width=self.width, batch=self.batch, steps=steps)
         return grid(base, p_cot=self.p_cot, seed=range(self.seeds))
 
 
 SMOKE = Sizes(d=3, width=8, batch=8, steps=1, p_cot=(0.2, 0.6), seeds=2, few=2)
 
 
-def train_together(runs: Sequence[PretrainingRun], device: str) -> np.ndarray:
-    models, losses = [run.new_model(device, None) for run in runs], []
+def train_together(runs: Sequence[Run], device: str) -> np.ndarray:
+    models, losses = [run.model.build(run, device, None) for run in runs], []
     mixtures, seeds = [run.mixture for run in runs], [run.seed for run in runs]
     with redirect_stderr(io.StringIO()):  # no progress bar
-        pretrain_together(models, mixtures, seeds, runs[0].pretrain_config, lambda *seen: losses.append(seen[2]))
+        pretrain_together(models, mixtures, seeds, runs[0].pretraining, lambda *seen: losses.append(seen[2]))
     return losses[-1].cpu().numpy()  # read at the end, so that a GPU is idle then
 
 
-def train_alone(run: PretrainingRun, device: str) -> float:
-    model = run.new_model(device, None)
+def train_alone(run: Run, device: str) -> float:
+    model = run.model.build(run, device, None)
     with redirect_stderr(io.StringIO()):
-        log = pretrain(model, run.mixture, run.pretrain_config, run.seed, lambda *seen: {"loss": seen[2]})
+        log = pretrain(model, run.mixture, run.pretraining, run.seed, lambda *seen: {"loss": seen[2]})
     return log[-1]["loss"].item()
 
 

@@ -31,12 +31,13 @@ from posttraining import STILL, coin, one_round
 from pretraining import Start, contestant, train_ntprl
 from summary import growths
 
+from ntprl.book.run import change
 from ntprl.errors import InputError
-from ntprl.book.run import PretrainingRun
-from ntprl.tasks.parity import Parity
 from ntprl.posttrain import PosttrainConfig
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.studies.threshold.runs import PRETRAINING
+from ntprl.tasks.parity import Parity
 from ntprl.transformer import Transformer
 
 
@@ -54,8 +55,9 @@ SMOKE = Sizes((3, 6), 8, 1, 2, 2)
 
 def starts(s: Sizes) -> dict[str, Start]:
     """A model with random weights for each d, and the run it belongs to."""
-    runs = [PretrainingRun(d=d, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=s.batch, seed=0) for d in s.d]
-    return {f"d = {r.d}": Start(r, Transformer(r.transformer_config, torch_rng(r.seed, "init"))) for r in runs}
+    shape = dict(p_cot=0.25, n_layer=2, width=64, n_head=4, batch=s.batch, seed=0)
+    runs = [change(PRETRAINING, d=d, **shape) for d in s.d]
+    return {f"d = {run.task.d}": Start(run, run.model.build(run, "cpu", None)) for run in runs}
 
 
 def sampling(model: Transformer, task: Parity, s: Sizes) -> common.Contestant:

@@ -3,8 +3,8 @@
 One step is one sample at one position. All contestants take the same averaged steps 1/(lambda t), at lambda = .01, on
 D(p_cot), in float64:
 
-    ntprl, one run       `ntprl.linear.sgd.train` on one thread; drawing the samples is in its time
-    ntprl, all cores     `ntprl.linear.runs.fit`, one run for each thread
+    ntprl, one run       `linear_chain.sgd.train` on one thread; drawing the samples is in its time
+    ntprl, all cores     `linear_chain.training.train_chains`, one run for each thread
     SGDClassifier        one fit for each position, all positions one after the other; building their features is in its
                          time, as in that of the others, drawing is NOT
     its fits alone       the same, without the building of features
@@ -34,8 +34,8 @@ import pandas as pd
 import torch
 
 from ntprl.errors import InputError, require_integer, require_number
-from ntprl.linear_chain.training import fit
 from ntprl.linear_chain.sgd import MIXTURE, draw_demonstration, train
+from ntprl.linear_chain.training import train_chains
 
 try:
     import sklearn
@@ -150,9 +150,13 @@ def measure(d: int, p: float, n: int, repetitions: int) -> pd.DataFrame:
     data, fast = draw(d, p, n // 2), count(d, n, n_long)
     few = [part[: n // 20] for part in data]  # fewer for the slow ones; rates are compared, not times
     half, slow = count(d, n // 2, int(data[2].sum())), count(d, n // 20, int(few[2].sum()))
+
+    def all_cores() -> None:
+        train_chains(d, p, n, LAM, LAM, seeds=range(threads))
+
     contestants = {
         OURS: lambda: fast / timed(lambda: run_ntprl(d, p, n)),
-        "ntprl, all cores": lambda: threads * fast / timed(lambda: fit(d, p, n, LAM, LAM, seeds=range(threads))),
+        "ntprl, all cores": lambda: threads * fast / timed(all_cores),
         "SGDClassifier": lambda: half / timed(lambda: run_sklearn(*data)),
         "its fits alone": lambda: half / run_sklearn(*data)[1],
         "torch loop": lambda: slow / run_torch(*few)[1],

@@ -52,16 +52,17 @@ from common import Clock, Contestant, as_gpt2, cut, generate, measure, once, say
 from limits import shares
 from torch.nn import functional as F
 
+from ntprl.book.run import Run, change
+from ntprl.book.store import runs_folder
 from ntprl.errors import InputError
-from ntprl.book.run import PretrainingRun
-from ntprl.tasks.parity import Parity
 from ntprl.policy_gradient import Pack, Part, pack
 from ntprl.posttrain import PosttrainConfig, Reward, judged, posttrain, update
 from ntprl.pretrain import make_optimizer, pretrain
-from ntprl.book.store import runs_folder
-from ntprl.studies.recovery.runs import RecoveryRun
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.studies.recovery.runs import RECOVERY
+from ntprl.studies.threshold.runs import PRETRAINING
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, lengths
 from ntprl.transformer import Transformer
 from ntprl.weightings import grpo
@@ -289,10 +290,10 @@ class Reached(Exception):
     """Stops `posttrain`."""
 
 
-def to_goal(run: PretrainingRun, s: Sizes, name: str) -> dict:
+def to_goal(run: Run, s: Sizes, name: str) -> dict:
     """Seconds from random weights to the goal, by ntprl or by Trainer and GRPOTrainer."""
     task, spent, accuracy = run.task, [], []
-    model, max_new = Transformer(run.transformer_config, torch_rng(run.seed, "init")), task.long_length + 1
+    model, max_new = run.model.build(run, "cpu", None), task.long_length + 1
     gpt2, peer = as_gpt2(model, task.eos), name == PEERS
     config = replace(s.round, rounds=s.max_rounds, lr=PosttrainConfig.lr)
 
@@ -322,15 +323,16 @@ def to_goal(run: PretrainingRun, s: Sizes, name: str) -> dict:
         return time.perf_counter() - begin
 
     if peer:  # the trainers' set-up is not timed
-        first = seconds(common.make_trainer(gpt2, run, run.pretrain_config).train)
+        first = seconds(common.make_trainer(gpt2, run, run.pretraining).train)
         trainer = common.make_grpo_trainer(gpt2, task, config, task.r_e2e, run.seed)
         trainer.add_callback(Judge())
         second = seconds(lambda: reached(0) or trainer.train())
     else:
-        first = seconds(lambda: pretrain(model, run.mixture, run.pretrain_config, run.seed))
+        first = seconds(lambda: pretrain(model, run.mixture, run.pretraining, run.seed))
         second = seconds(lambda: posttrain(model, task, config, run.seed, callback=after_round))
     say(f"goal, {name}, seed {run.seed}: {accuracy[-1]:.3f} after {len(spent) - 1} rounds, {first + second:.1f} s")
-    row = {"benchmark": "goal", "state": f"{run.steps} steps, then GRPO", "repetition": run.seed, "contestant": name}
+    state = f"{run.pretraining.steps} steps, then GRPO"
+    row = {"benchmark": "goal", "state": state, "repetition": run.seed, "contestant": name}
     row |= {"seconds": first + second, "unit": "run", "pretraining_s": first, "evaluation_s": sum(spent)}
     return row | {"rl_rounds": len(spent) - 1, "accuracy": accuracy[-1]}
 
@@ -350,7 +352,7 @@ def race_to_goal(s: Sizes) -> list[dict]:
     """A row for each side and seed, the order rotating; repetition 0, a short run, does not count."""
     rows = []
     for seed, order, name in common.rotate(["ntprl", PEERS], s.seeds):
-        run = PretrainingRun(d=s.d, p_cot=0.25, steps=s.short_steps if seed else 5, seed=seed)
+        run = change(PRETRAINING, d=s.d, p_cot=0.25, steps=s.short_steps if seed else 5, seed=seed)
         rows.append(to_goal(run, s if seed else replace(s, max_rounds=1), name) | {"order": order})
     return sorted(rows[2:], key=lambda row: row["contestant"] == PEERS)
 
@@ -390,7 +392,8 @@ def main() -> None:
             common.write_files(o.out, pd.DataFrame(rows), common.facts_of(started, trl=trl.__version__) | facts)
 
     if {"grpo", "generate", "ablation"} & set(o.only):
-        run = RecoveryRun(d=s.d, p_cot=0.25, steps=s.steps, n_points=1, rounds=s.rl_rounds, eval_every=s.rl_rounds)
+        sizes = dict(d=s.d, steps=s.steps, n_points=1, rounds=s.rl_rounds, eval_every=s.rl_rounds)
+        run = change(RECOVERY, p_cot=0.25, **sizes)
         say(f"the model in {o.folder}: read, or trained in a minute or two")
         task, recovery = run.task, run.recover(folder=o.folder, report=lambda line: say(line.split(":")[0]))
         states = {"before": (recovery.before, task.r_e2e), "after": (recovery.after, task.r_e2e)}

@@ -19,7 +19,7 @@ the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step)
 import argparse
 import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,14 @@ from common import Clock, Contestant
 from limits import shares
 from torch.nn import functional as F
 
+from ntprl.book.run import Run, change, require_device
 from ntprl.errors import InputError
-from ntprl.book.run import PretrainingRun, require_device
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, pretrain
-from ntprl.seeds import torch_rng
+from ntprl.studies.threshold.runs import PRETRAINING
 from ntprl.transformer import Transformer
 
-RUN = PretrainingRun(d=50, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=128, seed=0)
-SMOKE = replace(RUN, d=5, batch=16)
+RUN = change(PRETRAINING, d=50, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=128, seed=0)
+SMOKE = change(RUN, d=5, batch=16)
 WARM_UP = 5  # steps of every run before its clock starts
 
 
@@ -47,11 +47,11 @@ WARM_UP = 5  # steps of every run before its clock starts
 class Start:
     """What all contestants start from."""
 
-    run: PretrainingRun
+    run: Run
     initial: Transformer  # weights, on the device
 
     def config(self, steps: int) -> PretrainConfig:
-        return PretrainConfig(steps, self.run.batch)
+        return PretrainConfig(steps, self.run.pretraining.batch)
 
 
 def train_ntprl(start: Start, config: PretrainConfig, clock: Clock) -> float:
@@ -112,7 +112,7 @@ def contestant(train, start: Start, steps: int, device: str) -> Contestant:
     def run(repetition, now):
         clock = new_clock(config, device, now)
         train(start, config, clock)
-        return clock.seconds, steps * start.run.batch, clock.counted
+        return clock.seconds, steps * start.run.pretraining.batch, clock.counted
 
     return run
 
@@ -134,11 +134,11 @@ def main() -> None:
     torch.set_num_threads(o.threads)
     transformers.logging.set_verbosity_error()
     run = SMOKE if o.smoke else RUN
-    start = Start(run, Transformer(run.transformer_config, torch_rng(run.seed, "init")).to(o.device))
+    start = Start(run, run.model.build(run, o.device, None))
     require_equal_losses(start, 1, o.device)
     require_equal_losses(start, WARM_UP, o.device)
     contestants = {name: contestant(train, start, o.steps, o.device) for name, train in TRAIN.items()}
-    state = f"d = {run.d}, p_cot = {run.p_cot}, {run.batch} in a step"
+    state = f"d = {run.task.d}, p_cot = {run.p_cot}, {run.pretraining.batch} in a step"
     runs = pd.DataFrame(common.measure("pretraining", state, contestants, o.repetitions, "demonstration"))
     common.print_rates(runs)
     facts = common.facts_of(started, o.device) | {"steps": o.steps}

@@ -19,8 +19,8 @@ from pathlib import Path
 from summary import COMPARISONS, HERE, NOT_RUN, read_files, summarise
 from tables import write_files
 
-from ntprl.errors import InputError, require, require_integer, require_number
 from ntprl.book.store import code_version, provenance
+from ntprl.errors import InputError, require, require_integer, require_number
 
 DONE, ABSENT = "done", "there is no such script"
 

@@ -165,8 +165,9 @@ def summarise(folder: Path = HERE) -> pd.DataFrame:
         row |= dict.fromkeys(("median", "min", "max"), np.nan) | {"bar": c.bar, "met": NOT_RUN}
         row |= {"aim": c.aim, "aim_met": NOT_RUN}
         compute, more_is_better = QUANTITIES[c.quantity]
-        if tables[c.table] is not None:
-            values = compute(selected(tables[c.table][0], c), c)
+        runs = pd.DataFrame() if tables[c.table] is None else selected(tables[c.table][0], c)
+        if len(runs):  # a table may be of other sizes, or of a part
+            values = compute(runs, c)
             row |= {"n": len(values), **values.agg(["median", "min", "max"])}
             row |= {"met": verdict(row["median"], c.bar, more_is_better)}
             row |= {"aim_met": verdict(row["median"], c.aim, more_is_better)}
@@ -191,5 +192,6 @@ def fractions(folder: Path = HERE) -> pd.DataFrame:
         found = read_files(folder / f"{c.table}.csv")
         if found is not None and c.bar is not None and c.quantity == "rate, ours / beside":
             runs = selected(found[0], c)
-            rows[c.what] = share_of_limit(runs[runs["contestant"] == c.ours], c.column, found[1])
+            if len(runs):
+                rows[c.what] = share_of_limit(runs[runs["contestant"] == c.ours], c.column, found[1])
     return pd.DataFrame(rows).T.rename_axis("what").reset_index()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ntprl.errors import InputError
 from ntprl.book.store import write_atomically
+from ntprl.errors import InputError
 
 
 def write_files(out: Path, runs: pd.DataFrame, facts: dict) -> None:

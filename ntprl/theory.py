@@ -1,7 +1,7 @@
 """Closed forms for a model that knows everything about the mixture but the parity.
 
 Such a model is *calibrated*: it writes the long answer with probability p and treats the short one
-as a fair draw among the K symbols. Symbols: p = p_cot, K = modulus (2 for parity), tau = temperature.
+as a fair draw among the K symbols. Symbols: p = p_cot, K = modulus (2 for parity).
 The threshold and the calibration for K = 2 are the paper's; every other K is ours.
 """
 
@@ -43,18 +43,6 @@ def threshold(shared: Number) -> Number:
 def parity_threshold(modulus: int = 2) -> Fraction:
     """m = 1/K for sums modulo K, so p* = 1/(K + 1): 1/3 for parity."""
     return threshold(Fraction(1, modulus))
-
-
-def tempered_long_share(p: float, tau: float, modulus: int = 2) -> float:
-    """P(long) when the first token and the stop decision are both sampled at temperature tau, chains perfect.
-
-    A token of probability q is drawn with probability q^(1/tau) / sum of q'^(1/tau).
-    """
-    q_right = first_token_probability(p, modulus) ** (1 / tau)
-    q_wrong = (modulus - 1) * ((1 - p) / modulus) ** (1 / tau)
-    q_stop = stop_probability(p, modulus)
-    q_go = (1 - q_stop) ** (1 / tau)
-    return q_right / (q_right + q_wrong) * q_go / (q_go + q_stop ** (1 / tau))
 
 
 def enumerate_demonstrations(d: int, p: Fraction, modulus: int = 2) -> list[tuple[tuple, tuple, Fraction]]:

@@ -58,11 +58,12 @@ class Algorithm(NamedTuple):
     weigh: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
     clipped: bool  # is pi_old the policy that wrote the answers, with a clipped ratio?
     tempered: bool  # is pi what was sampled from (softmax(logits / temperature)), or the model at temperature 1?
+    label: str = ""  # what figures call it; empty: its name in ALGORITHMS
 
 
 ALGORITHMS = {
-    "star": Algorithm(star, clipped=False, tempered=False),  # next-token training knows no temperature
-    "reinforce": Algorithm(reinforce, clipped=False, tempered=True),
-    "grpo": Algorithm(grpo, clipped=True, tempered=True),
-    "grpo_published": Algorithm(grpo_published, clipped=True, tempered=True),
+    "star": Algorithm(star, clipped=False, tempered=False, label="STaR"),  # next-token training knows no temperature
+    "reinforce": Algorithm(reinforce, clipped=False, tempered=True, label="REINFORCE"),
+    "grpo": Algorithm(grpo, clipped=True, tempered=True, label="GRPO"),
+    "grpo_published": Algorithm(grpo_published, clipped=True, tempered=True, label="GRPO, per answer"),
 }

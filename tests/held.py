@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntprl.book import store, sweep
-from ntprl.book.run import PretrainingRun
-from ntprl.studies.catalogue import RECORDINGS
+from ntprl.book.run import Run, change
+from ntprl.studies.catalogue import TABLES
 from ntprl.studies.recovery.runs import recovery
+from ntprl.tasks.parity import Parity
 
 
 @dataclass(frozen=True)
-class Held(PretrainingRun):
+class Held(Run):
     """A run that obeys a file at step 600, past its checkpoint of step 500: it waits, or kills its process."""
 
     order: str = ""  # path of the file, which says wait or die
@@ -31,7 +32,7 @@ class Held(PretrainingRun):
         return super().measure(step, model)
 
 
-HELD = Held(d=3, n_layer=1, width=8, n_head=2, batch=8, warmup=1, n_eval=16, steps=700, n_points=7)
+HELD = change(Held(Parity(3)), n_layer=1, width=8, n_head=2, batch=8, warmup=1, n_eval=16, steps=700, n_points=7)
 SHORT = recovery("smoke", d=5)  # with a start that other runs may share
 
 
@@ -40,8 +41,8 @@ def main(script: str, folder: str) -> None:
     import submitit
 
     submitit.SlurmExecutor.affinity = classmethod(lambda cls: -1)  # were Slurm here: jobs stay on this machine
-    configs = (SHORT, replace(HELD, order=f"{folder}/order"))
+    configs = (SHORT, change(HELD, order=f"{folder}/order"))
     for name in ("threshold", "threshold_paper"):
-        RECORDINGS[name] = replace(RECORDINGS[name], configs=configs)
+        TABLES[name] = replace(TABLES[name], configs=configs)
     store.runs_folder = sweep.runs_folder = lambda: Path(folder) / "runs"
     runpy.run_path(script, run_name="__main__")

@@ -1,8 +1,6 @@
 """The benchmarks compare like with like: same function, same gradient, same answers, every trick really taken away."""
 
 import importlib
-import importlib.util
-import json
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +13,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ntprl.errors import InputError
-from ntprl.book.run import PretrainingRun
-from ntprl.tasks.parity import Parity
+from ntprl.book.run import change
 from ntprl.posttrain import PosttrainConfig, update
 from ntprl.sampling import greedy
-from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.seeds import numpy_rng
+from ntprl.studies.threshold.runs import PRETRAINING
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
-from ntprl.transformer import Transformer
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = Parity(5)
@@ -32,9 +29,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # experimental and deprecated
 
 @pytest.fixture(scope="module")
 def script():
-    """Imports benchmarks/NAME.py as a script there does."""
+    """Imports benchmarks/NAME.py as a script there does, or tools/NAME.py."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        for folder in ("tools", "benchmarks"):
+            patch.syspath_prepend(str(ROOT / folder))
         yield importlib.import_module
 
 
@@ -70,12 +68,8 @@ def tricks_off(tricks):
 
 def size(batch):
     """What the update computes: prompts read, answers, tokens in their rectangles, rectangles."""
-    return (
-        len(batch.prompts),
-        sum(len(part.rows) for part in batch.parts),
-        sum(part.tokens.numel() for part in batch.parts),
-        len(batch.parts),
-    )
+    parts = batch.parts
+    return len(batch.prompts), sum(len(p.rows) for p in parts), sum(p.tokens.numel() for p in parts), len(parts)
 
 
 def test_without_a_trick_the_gradient_is_the_same(benchmarks, lively_model):
@@ -120,9 +114,7 @@ def test_the_gradient_is_that_of_trl(benchmarks, lively_model, splits):
 
 def test_another_loss_stops_the_benchmark(benchmarks, lively_model, refused, monkeypatch):
     trl = importlib.import_module("trl")
-    monkeypatch.setattr(
-        trl, "GRPOConfig", lambda *, loss_type, **rest: trl.trainer.GRPOConfig(loss_type="grpo", **rest)
-    )
+    monkeypatch.setattr(trl, "GRPOConfig", lambda **given: trl.trainer.GRPOConfig(**given | {"loss_type": "grpo"}))
     with refused("gradients differ"):
         benchmarks.gradient_difference(lively_model(TASK), TASK, CONFIG, TASK.r_e2e)
 
@@ -166,14 +158,6 @@ def test_other_answers_stop_the_benchmark(benchmarks, lively_model, refused, mon
         benchmarks.compare_answers(model, TASK, sizes)
 
 
-def test_every_contestant_comes_at_every_place(benchmarks):
-    runs = list(benchmarks.common.rotate(["a", "b", "c"], 3))
-    assert len(runs) == 12
-    assert {(order, name) for repetition, order, name in runs if repetition} == {
-        (i, x) for i in range(3) for x in "abc"
-    }
-
-
 def test_a_row_says_what_was_measured(benchmarks):
     def contestant(repetition, now):
         torch.ones(2, 3) @ torch.ones(3, 4)
@@ -191,7 +175,8 @@ def test_a_row_says_what_was_measured(benchmarks):
 def test_operations_are_all_counted(script):
     """2 for each multiply-add of the matrix products; 4 W for each pair of positions that the mask lets through."""
     width, layers, batch, positions = 32, 2, 3, 9
-    model = Transformer(PretrainingRun(d=5, width=width, n_layer=layers).transformer_config, torch_rng(0, "init"))
+    run = change(PRETRAINING, d=5, width=width, n_layer=layers)
+    model = run.model.build(run, "cpu", None)
     with script("limits").counting() as now:
         model(torch.zeros(batch, positions, dtype=torch.long))
     read, pairs = batch * positions, positions * (positions + 1) / 2
@@ -225,10 +210,7 @@ N = 5 * 7 * 4  # bytes of a (5, 7) table
         (lambda x, y: torch.empty_like(x), 0),
         (lambda x, y: x.sum(), N + 4),
         (lambda x, y: x + y[:1].expand(5, 7), 2 * N + 7 * 4),
-        (
-            lambda x, y: x.index_select(0, torch.arange(2)),
-            2 * 8 + 2 * 8 + 2 * 2 * 7 * 4,
-        ),  # arange, read again; two rows
+        (lambda x, y: x.index_select(0, torch.arange(2)), 2 * 8 + 2 * 8 + 4 * 7 * 4),  # arange, read again; two rows
         (lambda x, y: torch._foreach_add_([x, y], [y, x]), 6 * N),
     ],
 )
@@ -239,23 +221,22 @@ def test_bytes_are_those_an_operator_must_move(script, work, expected):
     assert now()[1] == expected
 
 
-def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, capsys):
-    pretraining, run = benchmarks.pretraining, PretrainingRun(d=5, batch=16)
-    start = pretraining.Start(run, Transformer(run.transformer_config, torch_rng(0, "init")))
+def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, refused):
+    pretraining, run = benchmarks.pretraining, change(PRETRAINING, d=5, batch=16)
+    start = pretraining.Start(run, run.model.build(run, "cpu", None))
     pretraining.require_equal_losses(start, 3, "cpu")
-    assert capsys.readouterr().out.startswith("mean loss of 3 steps: ntprl.pretrain ")
     monkeypatch.setitem(pretraining.TRAIN, "another", lambda *_: 0.0)
-    with pytest.raises(InputError, match="nothing is timed"):
+    with refused("nothing is timed"):
         pretraining.require_equal_losses(start, 1, "cpu")
 
 
-def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused, capsys):
+def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused):
     ensemble = script("ensemble")
     with ThreadPoolExecutor(1) as pool:
         found = ensemble.trainings(ensemble.SMOKE, ensemble.EQUAL_STEPS, "cpu", pool)
         ensemble.require_equal_losses(found)
         losses = found["together"](0)
-    assert "4 models" in capsys.readouterr().out
+    assert len(losses) == 4
     for wrong in (1e-3, np.nan):
         other = losses + np.array([0, 0, 0, wrong])
         with refused("nothing is timed"):
@@ -273,7 +254,7 @@ def test_what_other_processes_compute_is_not_counted_as_nothing(script):
         assert np.isnan(ensemble.uncounted(one)(0, now)[2]).all()
 
 
-# --- the tables, the summary, the page ---
+# --- what is made of the measurements ---
 
 
 def growth_rows(part="grpo"):
@@ -292,8 +273,8 @@ def test_growth_is_that_of_time_over_that_of_operations(script):
     assert grown[["median", "min", "max"]].tolist() == pytest.approx([16, 16, 16])
 
 
-def test_the_summary_says_what_is_met_and_what_was_not_run(script, tmp_path):
-    summary, tables = script("summary"), script("tables")
+def test_ratios_are_taken_within_a_repetition(script, tmp_path):
+    summary = script("summary")
     rates = {"ntprl.pretrain": [12, 20, 30], "transformers.Trainer": [3, 4, 10], "padded loop": [10, 20, 30]}
     rates["Trainer, fused GELU"] = [4, 5, 6]
     rows = [
@@ -302,41 +283,37 @@ def test_the_summary_says_what_is_met_and_what_was_not_run(script, tmp_path):
         for i, rate in enumerate(of_name)
     ]
     facts = {"ceilings": {"product_gflop_per_s": 100.0, "copy_gb_per_s": 4.0}}
-    tables.write_files(tmp_path / "pretraining.csv", pd.DataFrame(rows), facts)
+    script("tables").write_files(tmp_path / "pretraining.csv", pd.DataFrame(rows), facts)
     goal = {"benchmark": "goal", "repetition": [1, 2], "contestant": "ntprl", "seconds": 10.0, "accuracy": [1.0, 0.5]}
     peer = goal | {"contestant": "Trainer and GRPOTrainer", "seconds": 50.0, "accuracy": 1.0}
-    runs = pd.concat((pd.DataFrame(goal), pd.DataFrame(peer)))
-    tables.write_files(
-        tmp_path / "growth.csv",
-        pd.concat(growth_rows(part) for part in ("pretraining", "grpo", "sampling")),
-        facts,
-    )
+    runs = pd.concat((pd.DataFrame(goal), pd.DataFrame(peer)))  # and no other part of this table
+    script("tables").write_files(tmp_path / "posttraining.csv", runs.assign(state=""), facts)
     table = summary.summarise(tmp_path)
-    first = table.iloc[0]
-    assert (first["n"], first["median"], first["min"], first["max"]) == (3, 4, 3, 5)
-    assert (first["met"], first["aim_met"]) == ("met", "not met")
-    padded = table[table["beside"] == "padded loop"].iloc[0]
-    assert (padded["median"], padded["met"]) == (1, "not met")
-    assert (table[table["what"].str.startswith("growth")]["met"] == "not met").all()
-    assert (table[table["what"].str.startswith("GRPO")]["met"] == "not yet run").all()
-    shares = summary.fractions(tmp_path).set_index("what").loc["pre-training, sequences/s"]
-    assert shares.to_dict() == pytest.approx({"of product": 0.1, "of copy": 0.5, "of limit": 0.5})
-    raced = next(c for c in summary.COMPARISONS if c.quantity == "time, beside / ours")
-    assert summary.ratio_of_times(runs, raced).tolist() == [5.0, 0.0]  # the second never got there
+    assert table[["n", "median", "min", "max", "met"]].iloc[0].tolist() == [3, 4, 3, 5, "met"]
+    assert table[["median", "met"]].iloc[2].tolist() == [1, "not met"]
+    raced = table[table["quantity"] == "time, beside / ours"].iloc[0]
+    assert (raced["max"], raced["min"]) == (5.0, 0.0)  # the second never got there
+    assert (table["n"] > 0).sum() == 5 and (table[table["n"] == 0]["met"] == "not yet run").all()
+    shares = summary.fractions(tmp_path).set_index("what")
+    assert list(shares.index) == ["pre-training, sequences/s"]
+    assert shares.iloc[0].to_dict() == pytest.approx({"of product": 0.1, "of copy": 0.5, "of limit": 0.5})
 
 
-def test_every_comparison_has_a_script_and_known_columns(script):
-    summary, run = script("summary"), script("run")
-    assert {c.table for c in summary.COMPARISONS} == {one.name for one in run.SCRIPTS}
+def test_the_summary_names_scripts_columns_and_contestants_as_they_do(benchmarks, script, lively_model):
+    model, summary = lively_model(TASK), script("summary")
+    assert {c.table for c in summary.COMPARISONS} == {one.name for one in script("run").SCRIPTS}
     assert {c.quantity for c in summary.COMPARISONS} == set(summary.QUANTITIES)
+    names = {"grpo": benchmarks.grpo_contestants(model, TASK, CONFIG, TASK.r_e2e, 1)}
+    names["generate"] = benchmarks.generate_contestants(model, TASK, 2, 2)
+    compared = [c for c in summary.COMPARISONS if c.rows.get("benchmark") in names and c.table == "posttraining"]
+    assert len(compared) >= 2 and all({c.ours, c.beside} <= set(names[c.rows["benchmark"]]) for c in compared)
 
 
-def test_an_altered_table_is_refused(script, tmp_path, refused):
+def test_an_altered_or_lonely_table_is_refused(script, tmp_path, refused):
     tables, path = script("tables"), tmp_path / "any.csv"
     assert tables.read_files(path) is None
-    tables.write_files(path, pd.DataFrame({"a": [1, 2]}), {"commit": "c"})
-    table, facts = tables.read_files(path)
-    assert table["a"].tolist() == [1, 2] and facts["commit"] == "c"
+    tables.write_files(path, pd.DataFrame({"a": [1, 2]}), {})
+    assert tables.read_files(path)[0]["a"].tolist() == [1, 2]
     path.write_text("a\n1\n3\n")
     with refused("altered"):
         tables.read_files(path)
@@ -345,109 +322,41 @@ def test_an_altered_table_is_refused(script, tmp_path, refused):
         tables.read_files(path)
 
 
-@pytest.fixture
-def performance(script):
-    spec = importlib.util.spec_from_file_location("performance", ROOT / "tools" / "performance.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", list(sys.path))
-        spec.loader.exec_module(module)
-    return module
-
-
-def test_the_committed_summary_and_page_are_those_of_the_tables(script, performance, tmp_path):
+def test_the_committed_summary_and_page_are_those_of_the_tables(script, tmp_path):
+    performance, written = script("performance"), ROOT / "benchmarks" / "summary.csv"
     script("tables").write_files(tmp_path / "summary.csv", script("summary").summarise(), {})
-    assert (tmp_path / "summary.csv").read_text() == (ROOT / "benchmarks" / "summary.csv").read_text(), (
-        "make it again: python benchmarks/run.py --only"
-    )
-    assert performance.page() == performance.PAGE.read_text(), "make it again: python tools/performance.py"
-
-
-def test_the_page_shows_growth_and_what_is_not_run(script, performance, tmp_path):
-    facts = {"ceilings": {"product_gflop_per_s": 1.0, "copy_gb_per_s": 1.0}, "profile": {"ours": {"attention": 0.25}}}
-    runs = pd.concat(growth_rows(part) for part in ("pretraining", "grpo", "sampling"))
-    script("tables").write_files(tmp_path / "growth.csv", runs, facts)
-    page = performance.page(tmp_path)
-    assert "| grpo | 400 | 256 | 16 | 16 |" in page
-    assert "| growth with d, GRPO round | - | growth of time / of operations | 16 (16 to 16, only 2 measured)" in page
-    assert "- growth with d, GRPO round, beside -: 16 where 1.5 is the bar." in page
-    assert "| ours | attention | 25.0% |" in page
-    assert "| posttraining | not yet run |" in page
-    assert "| sampling, 64 x 8 answers, tokens/s | transformers generate | rate, ours / beside | not yet run |" in page
-
-
-def test_the_summary_names_the_contestants_as_the_script_does(benchmarks, script, lively_model):
-    model, names = lively_model(TASK), {}
-    names["grpo"] = benchmarks.grpo_contestants(model, TASK, CONFIG, TASK.r_e2e, 1)
-    names["generate"] = benchmarks.generate_contestants(model, TASK, 2, 2)
-    of_script = [c for c in script("summary").COMPARISONS if c.table == "posttraining"]
-    compared = [c for c in of_script if c.rows["benchmark"] in names]
-    assert len(compared) >= 2
-    for c in compared:
-        assert {c.ours, c.beside} <= set(names[c.rows["benchmark"]])
+    again = "make it again: python benchmarks/run.py --only, python tools/performance.py"
+    assert (tmp_path / "summary.csv").read_text() == written.read_text(), again
+    assert performance.page() == performance.PAGE.read_text(), again
+    assert performance.page(tmp_path).count("not yet run") > len(script("summary").COMPARISONS)  # without tables
 
 
 def test_profiles_add_up(benchmarks, lively_model):
     sizes = benchmarks.replace(benchmarks.SMOKE, prompts=4, group=4)
-    found = benchmarks.profiles(lively_model(TASK), TASK, sizes, TASK.r_e2e)
-    assert list(found) == ["ntprl.posttrain", "ntprl.sample"]
-    for parts in found.values():
-        assert sum(list(parts.values())[:4]) == pytest.approx(1, abs=0.01)
+    for parts in benchmarks.profiles(lively_model(TASK), TASK, sizes, TASK.r_e2e).values():
+        assert sum(list(parts.values())[:4]) == pytest.approx(1, abs=0.01)  # four groups, then single operators
         assert parts["matrix products"] > 0
 
 
 # --- the runner ---
 
-WRITES = """
-import sys
-from pathlib import Path
-out = Path(sys.argv[sys.argv.index("--out") + 1])
-out.parent.mkdir()
-out.write_text("a\\n1\\n")
-"""
-SIDECAR = "import json; out.with_suffix('.json').write_text(json.dumps(sys.argv[1:]))"
 
-
-def test_the_runner_replaces_a_pair_only_after_a_good_end(script, tmp_path, monkeypatch, capsys):
-    run, scripts, folder = script("run"), tmp_path / "scripts", tmp_path / "tables"
-    scripts.mkdir(), folder.mkdir()
-    texts = {
-        "good": WRITES + SIDECAR,
-        "bad": WRITES + SIDECAR + "\nsys.exit(3)",
-        "half": WRITES,
-        "slow": WRITES + "import time; time.sleep(60)",
-    }
-    for name, text in texts.items():
-        (scripts / f"{name}.py").write_text(text)
-        (folder / f"{name}.csv").write_text("old")
-    monkeypatch.setattr(run, "HERE", scripts)
-    outcome = {
-        name: run.run_script(run.Script(name, "--x 1"), folder, 1, False, 20) for name in ("good", "bad", "half")
-    }
-    outcome["slow"] = run.run_script(run.Script("slow"), folder, 1, False, 1)
-    assert outcome["good"] == run.DONE
-    assert "exit code 3" in outcome["bad"] and "no half.json" in outcome["half"] and "time was up" in outcome["slow"]
-    assert {name: (folder / f"{name}.csv").read_text() for name in texts} == {
-        "good": "a\n1\n", "bad": "old", "half": "old", "slow": "old"
-    }  # fmt: skip
-    given = ["--x", "1", "--threads", "1", "--out", "benchmarks/good.csv"]
-    assert json.loads((folder / "good.json").read_text()) == given
-    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
-
-
-@pytest.mark.parametrize("text, code", [(WRITES + SIDECAR, 0), ("raise SystemExit(1)", 1)])
-def test_the_runner_names_every_script_and_ends_with_its_code(script, tmp_path, monkeypatch, capsys, text, code):
+def test_the_runner_replaces_a_pair_only_after_a_good_end(script, tmp_path, monkeypatch):
     run, folder = script("run"), tmp_path / "tables"
-    (tmp_path / "one.py").write_text(text)
+    folder.mkdir()
     monkeypatch.setattr(run, "HERE", tmp_path)
-    monkeypatch.setattr(run, "SCRIPTS", (run.Script("one"), run.Script("gone")))
-    monkeypatch.setattr(sys, "argv", ["run.py", "--folder", str(folder), "--threads", "1"])
-    assert run.main() == code
-    said = capsys.readouterr().out
-    assert f"gone: {run.ABSENT}" in said and "one: " in said
-    facts = json.loads((folder / "summary.json").read_text())
-    assert list(facts["scripts"]) == ["one", "gone"] and facts["tables"]["pretraining"] == "not yet run"
-    assert run.run_all(run.SCRIPTS, folder, 1, False, 0)["one"]["outcome"] == "was not started: the time was up"
+    table = "import pathlib, sys; out = pathlib.Path(sys.argv[-1]); out.parent.mkdir(); out.write_text('new');"
+    pair = table + "out.with_suffix('.json').write_text(' '.join(sys.argv[1:]))"
+    texts = {"good": pair, "bad": pair + "; sys.exit(3)", "half": table, "slow": table + "import time; time.sleep(60)"}
+    said = {"good": run.DONE, "bad": "ended with exit code 3", "half": "wrote no half.json", "slow": "the time was up"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+        (folder / f"{name}.csv").write_text("old")
+        outcome = run.run_script(run.Script(name, "--x 1"), folder, 1, False, 1 if name == "slow" else 20)
+        assert outcome.endswith(said[name])
+        assert (folder / f"{name}.csv").read_text() == ("new" if name == "good" else "old")
+    assert (folder / "good.json").read_text() == "--x 1 --threads 1 --out benchmarks/good.csv"
+    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_smoke_run_does_not_touch_the_committed_tables(script, monkeypatch, refused):
@@ -467,6 +376,7 @@ SMOKE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMOKE)
 def test_a_script_writes_what_the_summary_reads(benchmarks, script, tmp_path, monkeypatch, name):
     module, summary, limits = script(name), script("summary"), script("limits")

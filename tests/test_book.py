@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).resolve().parent.parent
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COLUMN = 76  # characters of code that fit
 NAMES = sorted({path.stem for suffix in ("md", "ipynb") for path in (ROOT / "chapters").glob(f"*.{suffix}")})
 
 # A chapter opened in Colab is alone: it installs the release it belongs to, before any import.
@@ -128,7 +129,8 @@ def redefinitions(notebook, text):
 def bad_bootstrap(notebook, text):
     first = code_cells(notebook)[0]
     problems = [] if "remove-cell" in first.metadata.get("tags", []) else ["first code cell: no tag remove-cell"]
-    needs_llama = any("ntprl.llama" in cell.source for cell in code_cells(notebook)[1:])
+    parts = ("ntprl.llama", "ntprl.studies.words")
+    needs_llama = any(part in cell.source for cell in code_cells(notebook)[1:] for part in parts)
     bootstrap = BOOTSTRAP.replace("ntprl @", "ntprl[llama] @") if needs_llama else BOOTSTRAP
     if [line for line in first.source.splitlines() if line.strip()] != bootstrap.splitlines():
         problems.append(f"the first code cell is not the Colab bootstrap of {PROJECT['version']}:\n{bootstrap}")
@@ -146,6 +148,13 @@ def machine_paths(notebook, text):
     return [f"an output shows the path {path}" for path in found]
 
 
+def too_wide(notebook, text):
+    """A line of visible code that a column of the book cuts off."""
+    visible = [cell for cell in code_cells(notebook) if "remove-cell" not in cell.metadata.get("tags", [])]
+    lines = [line for cell in visible for line in cell.source.splitlines() if len(line) > COLUMN]
+    return [f"{len(line)} characters, {COLUMN} fit: {line.strip()}" for line in lines]
+
+
 CHECKS = [
     pair_differs,
     not_run_in_order,
@@ -157,6 +166,7 @@ CHECKS = [
     redefinitions,
     bad_bootstrap,
     machine_paths,
+    too_wide,
 ]
 
 
@@ -249,7 +259,7 @@ def prints(text, stream="stdout"):
 
 
 def some_library_function():
-    source = (ROOT / "ntprl" / "parity.py").read_text()
+    source = (ROOT / "ntprl" / "tasks" / "task.py").read_text()
     return sorted(defined_names(ast.parse(source)))[0]
 
 
@@ -286,6 +296,7 @@ BREAKS = {
     "no bootstrap": (bad_bootstrap, lambda nb: nb.cells.pop(0)),
     "path printed": (machine_paths, prints("saved to /srv/someone/table.csv")),
     "home printed": (machine_paths, prints(f"{Path.home()}")),
+    "a line of code that is cut off": (too_wide, replace(PRINT, "1 + 1", "1 + " * 20 + "1")),
     "Windows path printed": (machine_paths, prints(r"saved to C:\Users\someone")),
 }
 

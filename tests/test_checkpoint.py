@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from ntprl import checkpoint
 from ntprl.mixture import Mixture
-from ntprl.tasks.parity import Parity
 from ntprl.pretrain import make_optimizer, next_token_loss
 from ntprl.seeds import numpy_rng
+from ntprl.tasks.parity import Parity
 from ntprl.transformer import STYLES, Transformer
 
 TASK = Parity(3)

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl.book import store as records
-from ntprl.book import verdict as verdicts
-from ntprl.studies import claims, scorecard
-from ntprl.studies.threshold import claims as checks
+from ntprl.book import store
+from ntprl.book.verdict import NOT_REPRODUCED, NOT_RUN, PARTLY, REPRODUCED, rate_text
 from ntprl.measure import crossing, interval
-from ntprl.studies.catalogue import RECORDINGS
+from ntprl.studies import scorecard
+from ntprl.studies.catalogue import CLAIMS, TABLES
+from ntprl.studies.mixture.claims import mixture
+from ntprl.studies.threshold import claims
+from ntprl.tasks.parity import Parity
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
@@ -36,36 +38,36 @@ def trace(**changed) -> pd.DataFrame:
 
 
 def test_an_ideal_sweep_reproduces_the_threshold_and_the_calibration():
-    assert checks.check_threshold(sweep_table()).verdict == verdicts.REPRODUCED
-    assert checks.check_calibrated(sweep_table()).verdict == verdicts.REPRODUCED
+    assert claims.at_one_third.check(sweep_table()).verdict == REPRODUCED
+    assert claims.calibrated.check(sweep_table()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("switch", [0.12, 0.22, 0.45])
 def test_another_switch_does_not(switch):
-    assert checks.check_threshold(sweep_table(switch=switch)).verdict != verdicts.REPRODUCED
+    assert claims.at_one_third.check(sweep_table(switch=switch)).verdict != REPRODUCED
 
 
 def test_never_switching_or_always_writing_chains_does_not():
-    assert checks.check_threshold(sweep_table(switch=2.0)).verdict == verdicts.NOT_REPRODUCED
-    assert checks.check_threshold(sweep_table(switch=-1.0)).verdict != verdicts.REPRODUCED
+    assert claims.at_one_third.check(sweep_table(switch=2.0)).verdict == NOT_REPRODUCED
+    assert claims.at_one_third.check(sweep_table(switch=-1.0)).verdict != REPRODUCED
 
 
 def test_a_model_that_never_writes_long_is_not_calibrated():
-    assert checks.check_calibrated(sweep_table(sampled_long=0.0)).verdict == verdicts.NOT_REPRODUCED
+    assert claims.calibrated.check(sweep_table(sampled_long=0.0)).verdict == NOT_REPRODUCED
 
 
 def test_the_long_run_is_partial_until_ten_million():
-    assert checks.check_stalls(trace()).verdict == verdicts.PARTLY
-    assert checks.check_short(trace()).verdict == verdicts.REPRODUCED
+    assert claims.stalls.check(trace()).verdict == PARTLY
+    assert claims.short.check(trace()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(greedy_accuracy=0.9), dict(chain_accuracy=0.5)])
 def test_a_long_run_that_generalises_or_knows_no_chain_is_not_reproduced(changed):
-    assert checks.check_stalls(trace(**changed)).verdict == verdicts.NOT_REPRODUCED
+    assert claims.stalls.check(trace(**changed)).verdict == NOT_REPRODUCED
 
 
 def test_long_greedy_answers_are_not_short():
-    assert checks.check_short(trace(greedy_median_length=50)).verdict == verdicts.NOT_REPRODUCED
+    assert claims.short.check(trace(greedy_median_length=50)).verdict == NOT_REPRODUCED
 
 
 def capacity_table(**changed) -> pd.DataFrame:
@@ -81,23 +83,23 @@ def capacity_table(**changed) -> pd.DataFrame:
 
 
 def test_capacity_needs_every_size_at_chance_below_and_right_above():
-    assert checks.check_capacity(capacity_table()).verdict == verdicts.REPRODUCED
-    assert checks.check_capacity(capacity_table(greedy_accuracy=1.0)).verdict != verdicts.REPRODUCED
-    assert checks.check_capacity(capacity_table(chain_accuracy=0.2)).verdict != verdicts.REPRODUCED
+    assert claims.capacity.check(capacity_table()).verdict == REPRODUCED
+    assert claims.capacity.check(capacity_table(greedy_accuracy=1.0)).verdict != REPRODUCED
+    assert claims.capacity.check(capacity_table(chain_accuracy=0.2)).verdict != REPRODUCED
 
 
 @pytest.mark.parametrize("modulus", [3, 5])
 def test_the_moved_threshold_is_told_from_one_third(modulus):
-    check = checks.check_modulus(modulus)
-    assert check(sweep_table(switch=1 / (modulus + 1))).verdict == verdicts.REPRODUCED
-    assert check(sweep_table(switch=1 / 3)).verdict == verdicts.NOT_REPRODUCED
+    check = {3: claims.modulus_3, 5: claims.modulus_5}[modulus].check
+    assert check(sweep_table(switch=1 / (modulus + 1))).verdict == REPRODUCED
+    assert check(sweep_table(switch=1 / 3)).verdict == NOT_REPRODUCED
 
 
 def test_the_mixture_itself_is_checked(monkeypatch):
-    assert checks.check_mixture().verdict == verdicts.REPRODUCED
-    broken = checks.Parity.long
-    monkeypatch.setattr(checks.Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
-    assert checks.check_mixture().verdict == verdicts.NOT_REPRODUCED
+    assert mixture.check().verdict == REPRODUCED
+    broken = Parity.long
+    monkeypatch.setattr(Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
+    assert mixture.check().verdict == NOT_REPRODUCED
 
 
 def test_crossing_interpolates_between_neighbours():
@@ -109,11 +111,11 @@ def test_crossing_interpolates_between_neighbours():
 
 def test_rate_text_shows_the_interval():
     low, high = interval(0.5, 100)
-    assert verdicts.rate_text(0.5, 100) == f"0.500 [{low:.3f}, {high:.3f}]"
+    assert rate_text(0.5, 100) == f"0.500 [{low:.3f}, {high:.3f}]"
 
 
 def test_live_verdicts_in_words():
-    assert verdicts.live_verdicts(made_up(0.25, 0), 0.25) == {
+    assert claims.live_verdicts(made_up(0.25, 0), 0.25) == {
         "chains": "learned",
         "greedy accuracy": "at chance",
         "median greedy length": "1",
@@ -121,24 +123,29 @@ def test_live_verdicts_in_words():
         "short answers": "at chance",
     }
     untrained = made_up(0.25, 0, chain_accuracy=0.0, greedy_accuracy=0.7, sampled_long=0.9, sampled_short_accuracy=0.1)
-    assert verdicts.live_verdicts(untrained, 0.25)["greedy accuracy"] == "away from chance"
-    assert verdicts.live_verdicts(untrained, 0.25)["chains"] == "not learned"
+    assert claims.live_verdicts(untrained, 0.25)["greedy accuracy"] == "away from chance"
+    assert claims.live_verdicts(untrained, 0.25)["chains"] == "not learned"
     all_long = made_up(1.0, 0, sampled_short_accuracy=float("nan"))
-    assert verdicts.live_verdicts(all_long, 1.0)["short answers"] == "none"
-    assert verdicts.live_verdicts(all_long, 1.0)["greedy accuracy"] == "near 1"
+    assert claims.live_verdicts(all_long, 1.0)["short answers"] == "none"
+    assert claims.live_verdicts(all_long, 1.0)["greedy accuracy"] == "near 1"
 
 
 def test_all_eighteen_claims_are_listed_and_read_known_tables():
     ids = [f"C{i}" for i in range(1, 19)]
     ids[16:17] = ["C17a", "C17b"]  # what runs here, and what needs gated weights
-    assert [claim.id for claim in claims.CLAIMS] == ids
-    assert all(name in RECORDINGS for claim in claims.CLAIMS + claims.OURS for name in claim.tables)
+    assert [claim.id for claim in scorecard.of_the_paper()] == ids
+    assert [claim.id for claim in scorecard.ours()] == [f"O{i}" for i in range(1, 7)]
+    assert list(CLAIMS) == [claim.id for claim in (*scorecard.of_the_paper(), *scorecard.ours())]
+    assert all(name in TABLES for claim in CLAIMS.values() for name in claim.tables)
+    assert {name for claim in CLAIMS.values() for name in scorecard.chapters_of(claim)} <= {
+        path.stem for path in (ROOT / "chapters").glob("*.md")
+    }
 
 
 def test_a_claim_without_its_table_is_not_yet_run(monkeypatch):
-    monkeypatch.setattr(records, "is_recorded", lambda recording: False)
-    words = scorecard.table().set_index("id")["verdict"]
-    assert set(words.drop("C1")) == {verdicts.NOT_RUN}
+    monkeypatch.setattr(store, "is_recorded", lambda recording: False)
+    words = scorecard.card_table().set_index("id")["verdict"]
+    assert set(words.drop("C1")) == {NOT_RUN}
 
 
 def test_the_readme_shows_todays_map_of_claims():
@@ -151,6 +158,6 @@ def test_the_readme_shows_todays_map_of_claims():
 
 def test_the_datasheet_lists_every_wanted_recording():
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    wanted = [r for r in RECORDINGS.values() if not records.is_recorded(r)]
+    wanted = [r for r in TABLES.values() if not store.is_recorded(r)]
     assert all(f"| `{r.name}` | {r.question} | `{r.command}` |" in text for r in wanted)
     assert text.count("-p record") == len(wanted) + 1  # and no other; the first shows the form

@@ -1,7 +1,6 @@
 """Many models at once: each is trained as it would be alone, on its own data, whatever its neighbours are."""
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from test_sweep import Inline, silent
 
 from ntprl import checkpoint
-from ntprl.book import sweep as sweeping
+from ntprl.book import sweep
 from ntprl.book.ensemble import (
     FusedAttention,
     clip_each,
@@ -21,25 +20,29 @@ from ntprl.book.ensemble import (
     pretrain_together,
     train_together,
 )
-from ntprl.book.run import LearningOrder, PretrainingRun, config_hash
-from ntprl.studies.words.runs import WordRun
-from ntprl.mixture import Mixture
-from ntprl.studies.multiplication.runs import MultiplicationRun
-from ntprl.pretrain import PretrainConfig, next_token_loss, pretrain
 from ntprl.book.recording import grid
-from ntprl.studies.recovery.runs import RecoveryRun
+from ntprl.book.run import Run, change, config_hash, flat
+from ntprl.mixture import Mixture
+from ntprl.pretrain import PretrainConfig, next_token_loss, pretrain
 from ntprl.seeds import numpy_rng
-from ntprl.book.sweep import run_together, sweep
+from ntprl.studies.multiplication.runs import MultiplicationRun
+from ntprl.studies.recovery.runs import RECOVERY
+from ntprl.studies.threshold.runs import PRETRAINING, LearningOrder
+from ntprl.studies.words.runs import WORDS
+from ntprl.tasks.multiplication import Multiplication
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
 from ntprl.transformer import STYLES
 
-BASE = PretrainingRun(d=5, n_layer=2, width=16, n_head=2, steps=6, batch=12, lr=5e-3, warmup=2, n_eval=64, n_points=2)
+BASE = change(
+    PRETRAINING, d=5, n_layer=2, width=16, n_head=2, steps=6, batch=12, lr=5e-3, warmup=2, n_eval=64, n_points=2
+)
 RUNS = grid(BASE, p_cot=(0.0, 0.3, 1.0), seed=(0, 1))
 TASK = BASE.task
 
 
 def models_of(runs, double: bool = True) -> list:
-    models = [run.new_model("cpu", None) for run in runs]
+    models = [run.model.build(run, "cpu", None) for run in runs]
     return [model.double() if double else model for model in models]
 
 
@@ -48,11 +51,11 @@ def together(runs, config: PretrainConfig, models: list, callback=None) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("change", [dict(), dict(weight_decay=0.1), dict(batch=1), dict(warmup=0, cooldown=0)])
-def test_weights_are_those_of_one_by_one(style, change):
+@pytest.mark.parametrize("changed", [dict(), dict(weight_decay=0.1), dict(batch=1), dict(warmup=0, cooldown=0)])
+def test_weights_are_those_of_one_by_one(style, changed):
     """In float64 rounding is too small for AdamW to make a step of it."""
-    runs = [replace(run, style=style) for run in RUNS]
-    config = PretrainConfig(**dict(steps=6, batch=12, lr=5e-3, warmup=2) | change)
+    runs = [change(run, style=style) for run in RUNS]
+    config = PretrainConfig(**dict(steps=6, batch=12, lr=5e-3, warmup=2) | changed)
     apart, joined = models_of(runs), models_of(runs)
     for run, model in zip(runs, apart, strict=True):
         pretrain(model, run.mixture, config, run.seed)
@@ -66,11 +69,11 @@ def test_weights_are_those_of_one_by_one(style, change):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_in_single_precision_the_models_do_the_same(style):
-    runs = [replace(run, style=style) for run in RUNS]
+    runs = [change(run, style=style) for run in RUNS]
     apart, joined = models_of(runs, double=False), models_of(runs, double=False)
     for run, model in zip(runs, apart, strict=True):
-        pretrain(model, run.mixture, run.pretrain_config, run.seed)
-    together(runs, BASE.pretrain_config, joined)
+        pretrain(model, run.mixture, run.pretraining, run.seed)
+    together(runs, BASE.pretraining, joined)
     tokens = torch.as_tensor(np.concatenate((TASK.prompts(50, numpy_rng(9, "data")),) * 2, axis=1)[:, :9])
     for one, other, before in zip(apart, joined, models_of(runs, double=False), strict=True):
         torch.testing.assert_close(other(tokens), one(tokens), atol=1e-4, rtol=1e-4)
@@ -79,7 +82,7 @@ def test_in_single_precision_the_models_do_the_same(style):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_tables_are_those_of_one_by_one(style):
-    runs = [replace(run, style=style) for run in RUNS]
+    runs = [change(run, style=style) for run in RUNS]
     for table, run in zip(train_together(runs), runs, strict=True):
         pd.testing.assert_frame_equal(table, run.run(), rtol=1e-3, atol=1e-4)
 
@@ -87,12 +90,13 @@ def test_tables_are_those_of_one_by_one(style):
 @pytest.mark.parametrize(
     "base",
     [
-        LearningOrder(d=4, modulus=3, n_layer=1, width=8, n_head=2, steps=3, batch=8, n_eval=16, n_points=1),
-        MultiplicationRun(k=1, n_layer=1, width=8, n_head=2, steps=3, batch=16, n_eval=16, n_points=1),
+        change(LearningOrder(Parity(4, 3)), batch=8),
+        change(MultiplicationRun(Multiplication(1)), batch=16),
     ],
     ids=["order", "multiplication"],
 )
 def test_other_runs_and_ragged_chains_give_their_own_tables(base):
+    base = change(base, n_layer=1, width=8, n_head=2, steps=3, n_eval=16, n_points=1)
     runs = grid(base, p_cot=(0.2, 0.7), seed=(3,))
     for table, run in zip(train_together(runs), runs, strict=True):
         pd.testing.assert_frame_equal(table, run.run(), rtol=1e-3, atol=1e-4)
@@ -179,7 +183,7 @@ def test_attention_is_one_call_for_all_members(lively_model, n_out):
 
 
 def test_a_member_does_not_depend_on_its_neighbours():
-    config = BASE.pretrain_config
+    config = BASE.pretraining
     two, six = models_of(RUNS[2:4]), models_of(RUNS)
     together(RUNS[2:4], config, two)
     together(RUNS, config, six)
@@ -193,7 +197,7 @@ def test_the_callback_sees_the_models_as_they_are_and_the_losses():
     def callback(done, models, losses):
         seen.append((done, models[0].head.weight.detach().clone(), losses))
 
-    together(RUNS, BASE.pretrain_config, models, callback)
+    together(RUNS, BASE.pretraining, models, callback)
     assert [done for done, *_ in seen] == list(range(7))
     assert seen[0][2] is None and all(losses.shape == (6,) for *_, losses in seen[1:])
     assert all(not torch.equal(one[1], other[1]) for one, other in pairwise(seen))
@@ -202,9 +206,9 @@ def test_the_callback_sees_the_models_as_they_are_and_the_losses():
 
 def test_a_trained_member_can_be_saved_alone(tmp_path):
     models = models_of(RUNS, double=False)
-    together(RUNS, BASE.pretrain_config, models)
+    together(RUNS, BASE.pretraining, models)
     checkpoint.save(tmp_path / "one", models[3])
-    again = RUNS[0].new_model("cpu", None)
+    again = RUNS[0].model.build(RUNS[0], "cpu", None)
     checkpoint.restore(tmp_path / "one", again)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), models[3].parameters(), strict=True))
     assert (tmp_path / "one").stat().st_size < 2 * sum(4 * p.numel() for p in again.parameters()) + 10_000
@@ -214,22 +218,22 @@ def test_a_trained_member_can_be_saved_alone(tmp_path):
     ("field", "value"), [("d", 6), ("width", 8), ("style", "mistral"), ("steps", 7), ("batch", 8), ("lr", 0.01)]
 )
 def test_runs_that_differ_are_refused(refused, field, value):
-    with refused(field, repr(value), repr(getattr(BASE, field)), "p_cot and seed"):
-        train_together([BASE, replace(BASE, **{field: value})])
+    with refused(field, repr(value), repr(flat(BASE)[field]), "p_cot and seed"):
+        train_together([BASE, change(BASE, **{field: value})])
 
 
 def test_other_kinds_of_runs_are_refused(refused):
     with refused("kind", "LearningOrder"):
-        train_together([BASE, LearningOrder(**vars(BASE))])
+        train_together([BASE, LearningOrder(**vars(BASE) | dict(kind="LearningOrder"))])
     with refused("RecoveryRun", "next-token prediction alone"):
-        train_together([RecoveryRun(d=5)])
+        train_together([change(RECOVERY, d=5)])
     with refused("device", "cuda:99"):
         train_together([BASE], device="cuda:99")
 
 
 def test_another_model_is_refused(refused):
     with refused("WordRun", "of a Transformer"):
-        train_together([WordRun(width=16, n_layer=1, n_head=2)])
+        train_together([change(WORDS, rl=None, kind="WordRun", width=16, n_layer=1, n_head=2)])
 
 
 def test_no_runs_give_no_tables():
@@ -237,7 +241,7 @@ def test_no_runs_give_no_tables():
 
 
 def test_ensembles_are_of_alike_runs_that_are_neighbours_in_p_cot(refused):
-    wide, others = replace(BASE, width=32), [RecoveryRun(d=5), WordRun()]
+    wide, others = change(BASE, width=32), [change(RECOVERY, d=5), change(WORDS, rl=None)]
     runs = [*reversed(RUNS), wide, *others]
     groups = ensembles(runs, 4)
     assert sorted(map(len, groups)) == [1, 1, 1, 2, 4]
@@ -254,17 +258,16 @@ def test_ensembles_are_of_alike_runs_that_are_neighbours_in_p_cot(refused):
 
 @pytest.mark.parametrize("executor", [None, Inline()], ids=["in turn", "executor"])
 def test_a_sweep_of_ensembles_writes_what_a_sweep_of_runs_does(tmp_path, executor):
-    alone = RecoveryRun(
-        d=3, n_layer=1, width=8, n_head=2, steps=2, batch=8, n_eval=8, rounds=1, rollouts=8, n_eval_rl=8
-    )
+    small = dict(d=3, n_layer=1, width=8, n_head=2, steps=2, batch=8, n_eval=8, rounds=1, rollouts=8, n_eval_rl=8)
+    alone = change(RECOVERY, **small)
     configs, lines = [*RUNS[:4], alone], []
-    (path,) = sweep(configs[1:2], tmp_path / "joined", report=silent)
+    (path,) = sweep.sweep(configs[1:2], tmp_path / "joined", report=silent)
     before = path.read_bytes()
-    joined = sweep(configs, tmp_path / "joined", executor, report=lines.append, together=2)
+    joined = sweep.sweep(configs, tmp_path / "joined", executor, report=lines.append, together=2)
     assert path.read_bytes() == before  # done before, left alone
     assert "1 of 5 runs are done, 4 to go" in lines[0]
     assert ["4 of 4" in line for line in lines[1:]] == [False, False, False, True]
-    for ours, theirs in zip(joined, sweep(configs, tmp_path / "apart", report=silent), strict=True):
+    for ours, theirs in zip(joined, sweep.sweep(configs, tmp_path / "apart", report=silent), strict=True):
         assert ours.name == theirs.name
         ours, theirs = json.loads(ours.read_text()), json.loads(theirs.read_text())
         assert ours["config"] == theirs["config"]
@@ -274,7 +277,7 @@ def test_a_sweep_of_ensembles_writes_what_a_sweep_of_runs_does(tmp_path, executo
     assert sizes == [2, None, 2, None, None]  # a run without a neighbour, and another kind, run by themselves
     left = {path.name for path in (tmp_path / "joined").iterdir()} - {path.name for path in joined}
     assert left == {f"start-{config_hash(alone.start)}.safetensors"}
-    sweep(configs, tmp_path / "joined", report=lines.append, together=2)
+    sweep.sweep(configs, tmp_path / "joined", report=lines.append, together=2)
     assert "5 of 5 runs are done, 0 to go" in lines[-1]
 
 
@@ -287,16 +290,16 @@ def test_a_failing_ensemble_loses_its_members_and_no_others(tmp_path, refused, m
 
     lines = []
     with monkeypatch.context() as patch:
-        patch.setattr(PretrainingRun, "mixture", property(break_one))
+        patch.setattr(Run, "mixture", property(break_one))
         with refused("2 of 4 runs failed", *map(config_hash, RUNS[2:4]), "ValueError: broken into pieces"):
-            sweep(RUNS[:4], tmp_path, executor, report=lines.append, together=2)
+            sweep.sweep(RUNS[:4], tmp_path, executor, report=lines.append, together=2)
     assert {path.name for path in tmp_path.iterdir()} == {f"{config_hash(run)}.json" for run in RUNS[:2]}
     assert ["FAILED" in line for line in lines] == [False, False, False, True, True]
-    assert len(sweep(RUNS[:4], tmp_path, executor, report=silent, together=2)) == 4
+    assert len(sweep.sweep(RUNS[:4], tmp_path, executor, report=silent, together=2)) == 4
 
 
 def test_an_ensemble_that_is_killed_while_it_writes_loses_and_doubles_nothing(tmp_path, monkeypatch):
-    write, written = sweeping.write_atomically, []
+    write, written = sweep.write_atomically, []
 
     def killed(path, text):
         if len(written) == 2:
@@ -305,12 +308,13 @@ def test_an_ensemble_that_is_killed_while_it_writes_loses_and_doubles_nothing(tm
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweeping, "write_atomically", killed)
+        patch.setattr(sweep, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
-            sweep(RUNS, tmp_path, report=silent, together=6)
+            sweep.sweep(RUNS, tmp_path, report=silent, together=6)
     assert set(tmp_path.iterdir()) == set(written)
     before = [path.read_bytes() for path in written]
-    run_together(RUNS, tmp_path)  # as a job does that has waited in a queue
+    sweep.run_together(RUNS, tmp_path)  # as a job does that has waited in a queue
     assert [path.read_bytes() for path in written] == before
-    sizes = [json.loads(path.read_text())["provenance"]["together"] for path in sweep(RUNS, tmp_path, report=silent)]
+    paths = sweep.sweep(RUNS, tmp_path, report=silent)
+    sizes = [json.loads(path.read_text())["provenance"]["together"] for path in paths]
     assert sizes == [6, 6, 4, 4, 4, 4]

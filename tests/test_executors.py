@@ -29,12 +29,12 @@ from held import HELD, SHORT
 from test_sweep import Inline, rows_of, silent
 
 from ntprl import records
-from ntprl.book import sweep as sweeping
-from ntprl.errors import InputError
-from ntprl.book.run import config_hash
+from ntprl.book import store
 from ntprl.book.recording import grid
-from ntprl.studies.catalogue import RECORDINGS
+from ntprl.book.run import change, config_hash
 from ntprl.book.sweep import local_executor, run_one, sweep
+from ntprl.errors import InputError
+from ntprl.studies.catalogue import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "chapters" / "pages" / "scaling.md").read_text()
@@ -67,8 +67,8 @@ def on_cpu(script: str) -> str:
 
 # How the page sweeps on one machine is papermill's chapter, which calls `record`.
 ONE_MACHINE = """
-from ntprl.studies.catalogue import recording
 from ntprl.book.sweep import record
+from ntprl.records import recording
 
 if __name__ == "__main__":
     record([recording("threshold")], workers=1)
@@ -154,9 +154,9 @@ def alone(tmp_path_factory):
 
 def test_a_result_that_is_there_is_left_alone(tmp_path):
     """A job of an earlier sweep may have made it while this one waited in a queue."""
-    run_one(replace(SMOKE, steps=0), tmp_path)
+    run_one(change(SMOKE, steps=0), tmp_path)
     before = results(tmp_path)
-    assert run_one(replace(SMOKE, steps=0), tmp_path) == config_hash(replace(SMOKE, steps=0))
+    assert run_one(change(SMOKE, steps=0), tmp_path) == config_hash(change(SMOKE, steps=0))
     assert results(tmp_path) == before
 
 
@@ -168,7 +168,7 @@ def test_workers_may_start_in_another_folder(tmp_path, monkeypatch):
                 return super().submit(function, *arguments)
 
     monkeypatch.chdir(tmp_path)
-    [path] = sweep([replace(SMOKE, steps=0)], Path("runs"), Elsewhere(), report=silent)
+    [path] = sweep([change(SMOKE, steps=0)], Path("runs"), Elsewhere(), report=silent)
     assert path.parent == tmp_path / "runs"
     assert path.is_file()
 
@@ -178,7 +178,7 @@ def test_workers_that_do_not_share_the_folder_are_noticed(tmp_path, refused, mon
         def submit(self, function, config, folder, device):
             return super().submit(function, config, tmp_path / "other", device)
 
-    monkeypatch.setattr(sweeping, "FILE_DELAY_S", 0)
+    monkeypatch.setattr("ntprl.book.sweep.FILE_DELAY_S", 0)
     with refused("1 of 1 runs failed", config_hash(SMOKE), "no result in", tmp_path / "runs", "share"):
         sweep([SMOKE], tmp_path / "runs", OtherDisk(), report=silent)
     assert result(tmp_path / "other", SMOKE).is_file()
@@ -216,10 +216,11 @@ def test_submitit_brings_back_a_line_and_no_traceback(tmp_path, refused):
         sweep([SMOKE], tmp_path, executor, report=silent)
 
 
+@pytest.mark.slow
 def test_the_page_trains_runs_at_once(tmp_path, monkeypatch):
     configs = grid(SMOKE, p_cot=(0.1, 0.5), seed=range(2))
-    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
-    monkeypatch.setitem(RECORDINGS, "threshold", replace(RECORDINGS["threshold"], configs=configs))
+    monkeypatch.setattr("ntprl.book.sweep.runs_folder", lambda: tmp_path)
+    monkeypatch.setitem(TABLES, "threshold", replace(TABLES["threshold"], configs=configs))
     exec(on_cpu(block("python", "together")), {})
     assert set(tmp_path.iterdir()) == {result(tmp_path, config) for config in configs}
     found = [facts(result(tmp_path, config)) for config in configs]
@@ -246,13 +247,14 @@ def client(tmp_path_factory):
         yield names["client"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_killed_half_way_a_sweep_goes_on_with_nothing_lost_or_doubled(
     kind, tmp_path, request, start, refused, alone, monkeypatch
 ):
     """Killed with all its workers when one of two runs is done; called again, a worker dies; at last it ends."""
     runs, order, script = tmp_path / "runs", tmp_path / "order", tmp_path / "script.py"
-    held = replace(HELD, order=str(order))
+    held = change(HELD, order=str(order))
     order.write_text("wait")
     script.write_text(SCRIPTS[kind])
     driver = start([sys.executable, "-c", f"import held; held.main({str(script)!r}, {str(tmp_path)!r})"])
@@ -290,12 +292,14 @@ def test_killed_half_way_a_sweep_goes_on_with_nothing_lost_or_doubled(
         assert [len(list((runs / "jobs").glob(f"*_log.{suffix}"))) for suffix in ("out", "err")] == [4, 4]
 
 
+@pytest.mark.slow
 def test_two_dask_workers_give_the_rows_of_runs_in_turn(tmp_path, client, alone):
     """Two runs with one start."""
     sweep(SHARING, tmp_path, client.get_executor(), report=silent)
     assert_as_alone(tmp_path, dict(zip(SHARING, SHARING, strict=True)), alone)
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_tried_again_by_the_same_client(tmp_path, client, refused):
     """Dask knows the call and its old answer; the second sweep must not get that."""
     checkpoint(tmp_path, SMOKE).write_text("damaged")
@@ -329,6 +333,7 @@ STAND_IN = {
 }
 
 
+@pytest.mark.slow
 def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch):
     """The script of the page; its job gets the signal that comes before a time limit, is queued again and goes on.
 
@@ -339,13 +344,13 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
     for name, text in STAND_IN.items():
         (programs / name).write_text(f"#!/usr/bin/env bash\n{textwrap.dedent(text)}\n")
         (programs / name).chmod(0o755)
-    held = replace(HELD, order=str(order))
+    held = change(HELD, order=str(order))
     order.write_text("wait")
     assert SCRIPTS["submitit"].count("timeout_min=240,") == 1
     script.write_text(SCRIPTS["submitit"].replace("timeout_min=240,", "timeout_min=5,"))
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(records, "runs_folder", lambda: runs)
-    monkeypatch.setitem(RECORDINGS, "threshold_paper", replace(RECORDINGS["threshold_paper"], configs=(held,)))
+    monkeypatch.setattr(store, "runs_folder", lambda: runs)
+    monkeypatch.setitem(TABLES, "threshold_paper", replace(TABLES["threshold_paper"], configs=(held,)))
 
     def interrupt():
         try:
@@ -368,7 +373,7 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
     assert "gpus-per-node=1" in asked
     assert "scancel --name threshold_paper" in PAGE
 
-    monkeypatch.setattr(records, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
     [promote] = blocks("sh")[-1].splitlines()
     assert promote.startswith("python -m ntprl.records ")
     assert records.main(shlex.split(promote)[3:]) == 0
@@ -378,8 +383,8 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
 def test_what_the_page_says_in_passing(tmp_path):
     """Numbers, options and commands that no script above has run."""
     for name in re.findall(r"`(\w+)` of \d+", PAGE):
-        assert f"`{name}` of {len(RECORDINGS[name].configs)}" in PAGE
-    assert f"{RECORDINGS['threshold'].command} --log-output" in blocks("sh")[1]
+        assert f"`{name}` of {len(TABLES[name].configs)}" in PAGE
+    assert f"{TABLES['threshold'].command} --log-output" in blocks("sh")[1]
     [extra] = re.findall(r"\[(\w+)\]", blocks("sh")[0])
     assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     executor = submitit.AutoExecutor(tmp_path, cluster="local", slurm_max_num_timeout=10)

@@ -120,3 +120,12 @@ def test_the_book_is_rebuilt_when_any_module_changes():
     watched = {path for pattern in patterns.split() for path in ROOT.glob(pattern)}
     assert {path for path in (ROOT / "ntprl").rglob("*.py")} <= watched
     assert {path for path in (ROOT / "data").iterdir()} <= watched
+
+
+def test_files_that_pages_name_exist():
+    """A path in backticks on a page, as `ntprl/pretrain.py`, is there."""
+    pages = [ROOT / "README.md", *ROOT.glob("*/README.md"), *(ROOT / "chapters").rglob("*.md")]
+    path = re.compile(r"`((?:ntprl|tests|tools|data)/[\w./*]+)`")
+    named = {name for page in pages for name in path.findall(page.read_text())}
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (any(ROOT.glob(name)) or "NAME" in name or "HASH" in name)] == []

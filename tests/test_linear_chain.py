@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 
 from ntprl import theory
 from ntprl.linear_chain.chain import LinearChain, inputs
-from ntprl.linear_chain.training import Population, default_ridge, fit, population, star
 from ntprl.linear_chain.sgd import MIXTURE, R_COT, R_E2E, draw_demonstration, draw_rollout, logistic, next_word, train
+from ntprl.linear_chain.training import Population, default_ridge, population, star_table, train_chains
 from ntprl.seeds import numpy_rng
 
 KEY = np.uint64(20251011)
@@ -343,7 +343,7 @@ def test_inputs_are_enumerated_or_drawn():
 
 def test_theorem_1_at_ten_bits():
     shares, x = (0.1, 0.25, 0.4, 0.7), inputs(10)
-    for (p, _), chain in fit(10, shares, 300_000, seeds=[0, 1]).items():
+    for (p, _), chain in train_chains(10, shares, 300_000, seeds=[0, 1]).items():
         rows, means = chain.distribution(x), chain.measure(x)
         assert rows["chain"].mean() == pytest.approx(p, abs=0.01)
         assert rows["short"].mean() == pytest.approx((1 - p) / 2, abs=0.01)
@@ -352,7 +352,7 @@ def test_theorem_1_at_ten_bits():
 
 
 def test_theorem_2_at_six_bits():
-    table = star(6, 0.1, 60_000, 4)
+    table = star_table(6, 0.1, 60_000, 4)
     np.testing.assert_allclose(table["predicted"], [0.1, 2 / 11, 4 / 13, 8 / 17, 16 / 25])
     np.testing.assert_allclose(table["long"], table["predicted"], atol=0.05)
     np.testing.assert_allclose(table["kept_long"], table["predicted"], atol=0.05)
@@ -361,47 +361,47 @@ def test_theorem_2_at_six_bits():
 
 
 def test_runs_repeat_and_do_not_depend_on_each_other():
-    alone = fit(5, 0.3, 2000, seeds=7)[0.3, 7]
-    among = fit(5, [0.1, 0.3], 2000, seeds=[6, 7, 8])
+    alone = train_chains(5, 0.3, 2000, seeds=7)[0.3, 7]
+    among = train_chains(5, [0.1, 0.3], 2000, seeds=[6, 7, 8])
     assert list(among) == [(p, seed) for p in (0.1, 0.3) for seed in (6, 7, 8)]
     np.testing.assert_array_equal(among[0.3, 7].links, alone.links)
     assert not np.array_equal(among[0.3, 6].first, alone.first)
-    once, twice = star(4, 0.3, 500, 2, seeds=[0, 1]), star(4, 0.3, 500, 2, seeds=[0, 1])
+    once, twice = star_table(4, 0.3, 500, 2, seeds=[0, 1]), star_table(4, 0.3, 500, 2, seeds=[0, 1])
     assert once.equals(twice) and once["seed"].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_without_long_demonstrations_the_links_stay_at_zero():
-    chain = fit(4, 0.0, 500)[0.0, 0]
+    chain = train_chains(4, 0.0, 500)[0.0, 0]
     assert not chain.links.any() and chain.first.any()
 
 
 def test_default_ridge():
     assert default_ridge(100, 1_000_000, 250_000) == pytest.approx((0.005, 0.0004))
-    rule, chain = default_ridge(5, 1000, 300), fit(5, 0.3, 1000)[0.3, 0]
-    same = fit(5, 0.3, 1000, lam=rule[0], lam_link=rule[1])[0.3, 0]
+    rule, chain = default_ridge(5, 1000, 300), train_chains(5, 0.3, 1000)[0.3, 0]
+    same = train_chains(5, 0.3, 1000, lam=rule[0], lam_link=rule[1])[0.3, 0]
     np.testing.assert_array_equal(chain.links, same.links)
 
 
 @pytest.mark.parametrize(
     ("words", "call"),
     [
-        (("d", 1), lambda: fit(1, 0.3, 100)),
-        (("d", 2.5), lambda: fit(2.5, 0.3, 100)),
-        (("p_cot", 1.5), lambda: fit(4, 1.5, 100)),
-        (("p_cot", "nan"), lambda: fit(4, float("nan"), 100)),
-        (("p_cot", "high"), lambda: fit(4, "high", 100)),
-        (("p_cot", "[]"), lambda: fit(4, [], 100)),
-        (("lam", 0), lambda: fit(4, 0.3, 100, lam=0)),
-        (("lam", "inf"), lambda: fit(4, 0.3, 100, lam=float("inf"))),
-        (("lam_link", -1), lambda: fit(4, 0.3, 100, lam_link=-1)),
-        (("n_samples", 0), lambda: fit(4, 0.3, 0)),
-        (("seed", -1), lambda: fit(4, 0.3, 100, seeds=-1)),
-        (("p_cot = 1e-09", "1e-07 long samples are expected"), lambda: fit(4, 1e-9, 100)),
-        (("1e-07 long samples are expected", "n_samples = 100"), lambda: star(4, 1e-9, 100, 1)),
-        (("p_cot", 1), lambda: star(4, 1, 100, 1)),
-        (("p_cot", 0), lambda: star(4, 0, 100, 1)),
-        (("reward", "r_new"), lambda: star(4, 0.3, 100, 1, reward="r_new")),
-        (("rounds", -1), lambda: star(4, 0.3, 100, -1)),
+        (("d", 1), lambda: train_chains(1, 0.3, 100)),
+        (("d", 2.5), lambda: train_chains(2.5, 0.3, 100)),
+        (("p_cot", 1.5), lambda: train_chains(4, 1.5, 100)),
+        (("p_cot", "nan"), lambda: train_chains(4, float("nan"), 100)),
+        (("p_cot", "high"), lambda: train_chains(4, "high", 100)),
+        (("p_cot", "[]"), lambda: train_chains(4, [], 100)),
+        (("lam", 0), lambda: train_chains(4, 0.3, 100, lam=0)),
+        (("lam", "inf"), lambda: train_chains(4, 0.3, 100, lam=float("inf"))),
+        (("lam_link", -1), lambda: train_chains(4, 0.3, 100, lam_link=-1)),
+        (("n_samples", 0), lambda: train_chains(4, 0.3, 0)),
+        (("seed", -1), lambda: train_chains(4, 0.3, 100, seeds=-1)),
+        (("p_cot = 1e-09", "1e-07 long samples are expected"), lambda: train_chains(4, 1e-9, 100)),
+        (("1e-07 long samples are expected", "n_samples = 100"), lambda: star_table(4, 1e-9, 100, 1)),
+        (("p_cot", 1), lambda: star_table(4, 1, 100, 1)),
+        (("p_cot", 0), lambda: star_table(4, 0, 100, 1)),
+        (("reward", "r_new"), lambda: star_table(4, 0.3, 100, 1, reward="r_new")),
+        (("rounds", -1), lambda: star_table(4, 0.3, 100, -1)),
         (("p_cot", 1.0), lambda: population(4, 1.0)),
         (("p_cot", 0), lambda: population(4, 0)),
         (("lam", -0.1), lambda: population(4, 0.3, -0.1)),
@@ -420,7 +420,7 @@ def test_bad_input_is_refused_in_one_line(refused, words, call):
 def test_star_says_in_which_round_no_long_sample_was_left(refused):
     with refused("round 1 of STaR", "long samples are expected"):
         for seed in range(50):
-            star(12, 0.05, 40, 1, seeds=seed)
+            star_table(12, 0.05, 40, 1, seeds=seed)
 
 
 def test_rewards_shrink_to_the_ridge_as_derived():

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from ntprl import theory
+from ntprl.book.run import config_hash
+from ntprl.book.sweep import run_one
 from ntprl.linear_chain.chain import inputs
+from ntprl.linear_chain.training import default_ridge, population, train_chains
 from ntprl.studies.linear_chain.runs import (
     LIGHT,
     SAMPLES,
@@ -18,9 +21,6 @@ from ntprl.studies.linear_chain.runs import (
     ridge_long,
     worst,
 )
-from ntprl.linear_chain.training import default_ridge, fit, population
-from ntprl.book.store import config_hash
-from ntprl.book.sweep import run_one
 
 TINY = ChainRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32)
 TINY_STAR = ChainStarRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32, rounds=2)
@@ -86,7 +86,7 @@ def test_or_leaves_the_links_at_zero_if_asked_to():
     run = ChainStarRun(d=12, p_cot=1e-9, n_samples=100, rounds=2, n_eval=32, require_long=False)
     table = run.run()
     assert table["kept_long"].tolist()[0] == 0
-    start = fit(12, 0.0, 100)[0.0, 0].measure(inputs(12, 32))  # the same samples, as none is long
+    start = train_chains(12, 0.0, 100)[0.0, 0].measure(inputs(12, 32))  # the same samples, as none is long
     assert table["chain"].iloc[0] == pytest.approx(start["chain"], rel=1e-3)
     assert (table["chain"] < 2.0**-11).all()
 
@@ -102,7 +102,7 @@ def test_configurations_are_frozen_and_equal_values_have_one_name():
 
 def test_a_run_is_the_fit_and_its_worst_input():
     row = TINY.run().iloc[0]
-    model, x = fit(5, 0.3, 3000)[0.3, 0], inputs(5, 32)
+    model, x = train_chains(5, 0.3, 3000)[0.3, 0], inputs(5, 32)
     expected = model.measure(x, tol=LIGHT)
     assert {name: row[name] for name in expected} == expected
     assert abs(row["r_e2e"] - model.measure(x)["r_e2e"]) <= row["unresolved"] / 2

@@ -15,16 +15,20 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from ntprl.errors import InputError
-from ntprl.linear_chain import answers as linear_answers
-from ntprl.linear_chain import training as linear_runs
-from ntprl.studies.one_rule import figures as beyond_figures
-from ntprl.studies.one_rule import predictions as beyond_theory
-from ntprl.studies.one_rule import runs as beyond
-from ntprl.linear_chain.answers import cut, draw, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
+from ntprl.linear_chain import answers, training
+from ntprl.linear_chain.answers import cut, draw_answers, full, marked, noisy, r_cot, r_e2e, r_process, short, strided
 from ntprl.linear_chain.chain import inputs
-from ntprl.linear_chain.variants import GeneralChain, fit, logistic_ridge, measure, pretrain, star
-from ntprl.proofs import beyond as proofs
+from ntprl.linear_chain.variants import (
+    GeneralChain,
+    fit_chain,
+    logistic_ridge,
+    measure_chain,
+    pretrain_chain,
+    star_models,
+)
+from ntprl.proofs import beyond, exact_chain
 from ntprl.seeds import numpy_rng
+from ntprl.studies.one_rule import figures, predictions, runs
 
 X = np.array([[1.0, -1, -1, 1]])
 
@@ -70,7 +74,7 @@ def plain_probability(model, x, y):
     return chance
 
 
-def answers(d: int) -> list[tuple]:
+def all_answers(d: int) -> list[tuple]:
     return [(*y, *(0,) * (d - n)) for n in range(d + 1) for y in product((1, -1), repeat=n)]
 
 
@@ -91,11 +95,11 @@ def test_the_worked_examples():
 
 def test_draws_have_the_shares_and_the_noise_they_should():
     n, eta = 40_000, 0.2
-    x, y = draw([(0.3, noisy(eta)), (0.1, cut(2)), (0.6, short)], n, 4, numpy_rng(1, "data"))
-    length = linear_answers.lengths(y)
+    x, y = draw_answers([(0.3, noisy(eta)), (0.1, cut(2)), (0.6, short)], n, 4, numpy_rng(1, "data"))
+    length = answers.answer_lengths(y)
     for tokens, share in ((4, 0.3), (3, 0.1), (1, 0.6)):
         assert abs((length == tokens).mean() - share) < 0.012
-    wrong = linear_answers.wrong_links(x, y)[length == 4]
+    wrong = answers.wrong_links(x, y)[length == 4]
     assert np.abs(wrong.mean(axis=0) - eta).max() < 0.02
     assert np.abs(np.corrcoef(wrong.T) - np.eye(3)).max() < 0.05
     assert (y[length == 4, 0] == x[length == 4, 0]).all()
@@ -114,7 +118,7 @@ def test_rewards_are_the_plain_ones_on_any_answer(bits, data):
     assert r_cot(x, y)[0] == float(tokens == running or tokens == running[-1:])
     assert r_process(x, y)[0] == pytest.approx(sum(links) / len(links) if links else float(ends_right))
     cost = 0.9 / d
-    charged = linear_answers.with_length_cost(r_e2e, cost)(x, y)[0]
+    charged = answers.with_length_cost(r_e2e, cost)(x, y)[0]
     assert charged == pytest.approx(ends_right * (1 - cost * len(tokens))) and 0 <= charged <= 1
 
 
@@ -135,6 +139,17 @@ def test_the_fit_is_scikit_learns(lam):
     assert (phi @ w * separable > 0).all()
 
 
+@pytest.mark.parametrize("lam", [1e-6, 1e-3, 0.1])
+def test_the_fit_is_that_of_the_proofs(lam):
+    """Two solvers without common code: compiled Newton steps, and scipy's trust region."""
+    rng = np.random.default_rng(2)
+    phi, labels, weights = rng.choice([1.0, -1], (200, 6)), rng.choice([1.0, -1], 200), rng.random(200)
+    labels[:120] = phi[:120, 1]
+    expected = exact_chain.minimiser(phi * labels[:, None], weights / weights.sum(), lam)
+    np.testing.assert_allclose(logistic_ridge(phi, labels, weights, lam), expected, atol=1e-7)
+    assert np.abs(expected).max() > 0.3
+
+
 @pytest.mark.parametrize("lam", [1e-12, 1e-7])
 def test_the_fit_converges_with_hardly_any_ridge(lam):
     phi = np.array(list(product((1.0, -1), repeat=4)))
@@ -145,9 +160,9 @@ def test_the_fit_converges_with_hardly_any_ridge(lam):
 @pytest.mark.parametrize("checks", [False, True])
 def test_each_classifier_is_fitted_to_the_samples_that_reach_it(checks):
     lam, rng = 0.01, np.random.default_rng(1)
-    x, y = draw([(0.4, noisy(0.3)), (0.3, cut(2)), (0.3, short)], 400, 5, rng)
+    x, y = draw_answers([(0.4, noisy(0.3)), (0.3, cut(2)), (0.3, short)], 400, 5, rng)
     weights = rng.random(400) * (rng.random(400) < 0.8)
-    model = fit(x, y, weights, lam, checks)
+    model = fit_chain(x, y, weights, lam, checks)
     for token in range(1, 6):
         reached = [i for i in range(400) if weights[i] > 0 and (token == 1 or y[i, token - 2] != 0)]
         going = [i for i in reached if y[i, token - 1] != 0]
@@ -167,7 +182,7 @@ def test_each_classifier_is_fitted_to_the_samples_that_reach_it(checks):
 
 @pytest.mark.parametrize(("d", "p", "lam"), [(3, 0.2, 1e-3), (4, 0.5, 0.05), (5, 0.3, 1e-4)])
 def test_the_ordinary_mixture_gives_the_theorems_chain(d, p, lam):
-    model, best = fit(*every(d, [(p, full), (1 - p, short)]), lam=lam), linear_runs.population(d, p, lam)
+    model, best = fit_chain(*every(d, [(p, full), (1 - p, short)]), lam=lam), training.population(d, p, lam)
     expected = [np.zeros(d + 1), np.zeros(2 * d + 2)]
     expected[0][1] = best.first
     expected[1][[0, d + 2]] = (best.stop_same + best.stop_other) / 2, (best.stop_same - best.stop_other) / 2
@@ -182,7 +197,7 @@ def test_the_ordinary_mixture_gives_the_theorems_chain(d, p, lam):
 
 def test_it_agrees_with_the_compiled_sgd():
     d, p = 6, 0.25
-    sgd, newton = linear_runs.fit(d, p, 200_000)[p, 0], pretrain([(p, full), (1 - p, short)], d, 20_000)
+    sgd, newton = training.train_chains(d, p, 200_000)[p, 0], pretrain_chain([(p, full), (1 - p, short)], d, 20_000)
     x = inputs(d)
     first, stop = expit(x @ sgd.first), expit(sgd.stop_logits(x, x[:, 0]))
     np.testing.assert_allclose(expit(newton.logits(x, full(x), 1)[1]), first, atol=0.05)
@@ -191,7 +206,7 @@ def test_it_agrees_with_the_compiled_sgd():
 
 
 def test_a_classifier_without_samples_is_a_coin():
-    model = pretrain([(1.0, short)], 4, 200)
+    model = pretrain_chain([(1.0, short)], 4, 200)
     assert not any(w.any() for w in (*model.stops[2:], *model.signs[1:])) and model.stops[1][0] == 40
 
 
@@ -202,7 +217,7 @@ def test_a_classifier_without_samples_is_a_coin():
 def test_samples_have_the_plain_probabilities(checks):
     model, x, n = lively(3, checks), [1.0, -1, -1], 40_000
     drawn = Counter(map(tuple, model.sample(np.tile(x, (n, 1)), numpy_rng(0, "sampling")).astype(int)))
-    chances = {y: plain_probability(model, x, y) for y in answers(3)}
+    chances = {y: plain_probability(model, x, y) for y in all_answers(3)}
     assert sum(chances.values()) == pytest.approx(1)
     for y, q in chances.items():
         assert abs(drawn[y] / n - q) < 5 * (q * (1 - q) / n) ** 0.5 + 1e-9
@@ -232,7 +247,7 @@ def test_both_greedy_decodings_follow_the_plain_rule(checks):
 
 def test_a_capped_chain_is_the_start_of_the_whole_one():
     parts, x = [(0.6, noisy(0.1)), (0.4, short)], inputs(6)
-    whole, capped = pretrain(parts, 6, 500), pretrain(parts, 6, 500, cap=2)
+    whole, capped = pretrain_chain(parts, 6, 500), pretrain_chain(parts, 6, 500, cap=2)
     np.testing.assert_array_equal(capped.greedy(x)[:, :2], whole.greedy(x)[:, :2])
     assert not capped.greedy(x)[:, 2:].any() and capped.d == 6
 
@@ -243,9 +258,9 @@ def test_a_capped_chain_is_the_start_of_the_whole_one():
 @pytest.mark.parametrize("eta", [0.1, 0.4])
 def test_noise_moves_the_threshold_of_the_likeliest_token_alone(eta):
     x, step = inputs(4), 0.01
-    for likeliest, star_ in ((False, 1 / 3), (True, beyond_theory.noise_threshold(eta))):
+    for likeliest, star_ in ((False, 1 / 3), (True, predictions.noise_threshold(eta))):
         for p, goes_on in ((star_ - step, False), (star_ + step, True)):
-            model = fit(*every(4, [(p, eta), (1 - p, short)]), lam=1e-6)
+            model = fit_chain(*every(4, [(p, eta), (1 - p, short)]), lam=1e-6)
             greedy = model.greedy(x, likeliest)
             assert ((greedy != 0).sum(axis=1) > 1).tolist() == [goes_on] * 16
             if goes_on:
@@ -255,7 +270,7 @@ def test_noise_moves_the_threshold_of_the_likeliest_token_alone(eta):
 
 def test_skipping_gives_coins_and_the_threshold_one_half():
     for p in (0.3, 0.49, 0.51, 0.8):
-        model = fit(*every(6, [(p, strided(2)), (1 - p, short)]))
+        model = fit_chain(*every(6, [(p, strided(2)), (1 - p, short)]))
         assert max(np.abs(w).max() for w in model.signs) < 1e-9
         assert np.abs(model.stops[1][1:]).max() < 1e-9
         assert expit(model.stops[1][0]) == pytest.approx(1 - p, abs=1e-3) and (model.stops[1][0] < 0) == (p > 0.5)
@@ -263,7 +278,7 @@ def test_skipping_gives_coins_and_the_threshold_one_half():
 
 def test_marked_answers_have_the_threshold_one_half():
     for p in (0.49, 0.51):
-        greedy = fit(*every(4, [(p, full), (1 - p, marked)])).greedy(inputs(4))
+        greedy = fit_chain(*every(4, [(p, full), (1 - p, marked)])).greedy(inputs(4))
         np.testing.assert_array_equal(greedy, full(inputs(4)) if p > 0.5 else 0)
 
 
@@ -271,33 +286,33 @@ def test_marked_answers_have_the_threshold_one_half():
 @pytest.mark.parametrize("mu", [0.0, 0.1, 0.2, 0.25, 0.4, 0.6])
 def test_three_lengths_have_the_predicted_threshold(checks, mu):
     d, links, x = 5, 2, inputs(5)
-    star_ = beyond_theory.share(beyond_theory.three_lengths_odds(mu, checks))
+    star_ = predictions.share(predictions.three_lengths_odds(mu, checks))
     for f, is_full in ((star_ - 0.005, False), (star_ + 0.005, True)):
         parts = [(f, full), (mu * (1 - f), cut(links)), ((1 - mu) * (1 - f), short)]
-        greedy = fit(*every(d, parts), lam=1e-6, checks=checks).greedy(x)
+        greedy = fit_chain(*every(d, parts), lam=1e-6, checks=checks).greedy(x)
         assert (greedy == full(x)).all(axis=1).tolist() == [is_full] * 32
 
 
 def test_the_lowest_thresholds():
     for checks, best, least in ((True, Fraction(1, 4), Fraction(1, 9)), (False, Fraction(1, 5), Fraction(1, 6))):
         grid = [Fraction(i, 100) for i in range(100)]
-        assert min(grid, key=lambda mu: beyond_theory.three_lengths_odds(mu, checks)) == best
-        assert beyond_theory.share(beyond_theory.three_lengths_odds(best, checks)) == least
+        assert min(grid, key=lambda mu: predictions.three_lengths_odds(mu, checks)) == best
+        assert predictions.share(predictions.three_lengths_odds(best, checks)) == least
 
 
 def test_predictions_pass_the_proofs_own_checks():
-    proofs.check_noise(three_way=beyond_theory.noise_threshold)
-    proofs.check_noise_star(
-        *(lambda eta, d, name=name: beyond_theory.noise_factor(eta, d, name) for name in ("chain", "end-to-end")),
-        lambda eta, d: beyond_theory.noise_left(eta, d, "end-to-end"),
+    beyond.check_noise(three_way=predictions.noise_threshold)
+    beyond.check_noise_star(
+        *(lambda eta, d, name=name: predictions.noise_factor(eta, d, name) for name in ("chain", "end-to-end")),
+        lambda eta, d: predictions.noise_left(eta, d, "end-to-end"),
     )
-    proofs.check_process(
-        lambda eta: beyond_theory.noise_factor(eta, 8, "process") / 2,
-        lambda eta, d: beyond_theory.noise_left(eta, d, "process"),
+    beyond.check_process(
+        lambda eta: predictions.noise_factor(eta, 8, "process") / 2,
+        lambda eta, d: predictions.noise_left(eta, d, "process"),
     )
-    proofs.check_three_lengths(beyond_theory.three_lengths_odds)
+    beyond.check_three_lengths(predictions.three_lengths_odds)
     for d in (3, 8, 50):
-        assert beyond_theory.length_cost_factor(Fraction(1, 2 * d - 1), d) == 1
+        assert predictions.length_cost_factor(Fraction(1, 2 * d - 1), d) == 1
 
 
 # --- STaR and the experiments, small ---
@@ -305,54 +320,55 @@ def test_predictions_pass_the_proofs_own_checks():
 
 def test_star_fits_what_it_samples_by_its_reward():
     d, n = 5, 3000
-    start = pretrain([(0.3, full), (0.7, short)], d, 3000)
+    start = pretrain_chain([(0.3, full), (0.7, short)], d, 3000)
     seen = []
 
     def reward(x, y):
         seen.append((x, y))
-        return r_e2e(x, y) * np.where(linear_answers.lengths(y) > 1, 0.5, 1.0)
+        return r_e2e(x, y) * np.where(answers.answer_lengths(y) > 1, 0.5, 1.0)
 
-    after = star(start, [reward, r_e2e], n)
+    after = star_models(start, [reward, r_e2e], n)
     assert len(after) == 2 and len(seen) == 1
     x, y = seen[0]
-    again = fit(x, y, r_e2e(x, y) * np.where(linear_answers.lengths(y) > 1, 0.5, 1.0))
+    again = fit_chain(x, y, r_e2e(x, y) * np.where(answers.answer_lengths(y) > 1, 0.5, 1.0))
     np.testing.assert_allclose(again.stops[1], after[0].stops[1])
-    assert abs(measure(after[0])["long"] - 0.3) < 0.05  # 2 r_L/r_S = 1
-    assert abs(measure(after[1])["long"] - 6 / 13) < 0.06  # then the odds double
+    assert abs(measure_chain(after[0])["long"] - 0.3) < 0.05  # 2 r_L/r_S = 1
+    assert abs(measure_chain(after[1])["long"] - 6 / 13) < 0.06  # then the odds double
 
 
 def test_measure_counts_what_it_says():
-    perfect = measure(fit(*every(4, [(1.0, full)])))
+    perfect = measure_chain(fit_chain(*every(4, [(1.0, full)])))
     assert perfect == pytest.approx({"long": 1, "noise": 0, "accuracy": 1, "full": 1, "length": 4}, abs=2e-3)
-    silent = measure(pretrain([(1.0, short)], 4, 500))
+    silent = measure_chain(pretrain_chain([(1.0, short)], 4, 500))
     assert silent["long"] == 0 and np.isnan(silent["noise"]) and silent["length"] == 1
 
 
 def test_bisection_finds_a_step():
-    assert beyond.flip(lambda p: float(p > 0.37)) == pytest.approx(0.37, abs=0.002)
+    assert runs.flip(lambda p: float(p > 0.37)) == pytest.approx(0.37, abs=0.002)
 
 
+@pytest.mark.slow
 def test_experiments_find_what_they_predict():
-    noise = beyond.noise_thresholds(2000, [0, 1], [0.0, 0.3])
+    noise = runs.noise_thresholds(2000, [0, 1], [0.0, 0.3])
     assert (noise["flip"] - noise["predicted"]).abs().max() < 0.05
     two_step = noise[noise["decoding"] == "stop first"].set_index(["seed", "eta"])["flip"].unstack()
     assert (two_step[0.0] == two_step[0.3]).all()  # the same samples decide, noise or not
-    other = beyond.other_thresholds(2000, [0, 1])
+    other = runs.other_thresholds(2000, [0, 1])
     assert (other["flip"] - 0.5).abs().max() < 0.05
-    skip = beyond.skipping(2000, [0], [0.3, 0.7])
+    skip = runs.skipping(2000, [0], [0.3, 0.7])
     assert (skip["accuracy"] - 0.5).abs().max() < 0.1 and skip["length"].tolist() == [1, 4]
     assert (skip["long_after"] - skip["p"]).abs().max() < 0.08
-    stars = beyond.noisy_star(4000, [0, 1], [0.1])
+    stars = runs.noisy_star(4000, [0, 1], [0.1])
     assert (stars["factor"] / stars["predicted_factor"] - 1).abs().max() < 0.2
     assert (stars["noise"] - stars["predicted_noise"]).abs().max() < 0.02
-    costs = beyond.length_cost(2000, [0, 1], starts=(0, 2), rounds=3)
+    costs = runs.length_cost(2000, [0, 1], starts=(0, 2), rounds=3)
     assert (
         costs.groupby(["cost", "start", "round"])[["long", "predicted"]].mean().diff(axis=1)["predicted"].abs().max()
     ) < 0.08
 
 
 def test_cut_chains_flip_where_both_switches_are_on():
-    found = beyond.switches(beyond.tips(3000, [0, 1])).set_index(["checks", "switch"])
+    found = runs.switches(runs.tips(3000, [0, 1])).set_index(["checks", "switch"])
     alone = found.drop("full", level="switch")
     assert (alone["measured"] - alone["predicted"]).abs().max() < 0.03
     for checks in (True, False):
@@ -361,22 +377,26 @@ def test_cut_chains_flip_where_both_switches_are_on():
 
 def test_means_give_students_interval():
     rows = pd.DataFrame({"case": ["a"] * 3, "predicted": 2.0, "flip": [1.0, 2.0, 3.0]})
-    found = beyond.means(rows, ["case"], "flip").iloc[0]
+    found = runs.means(rows, ["case"], "flip").iloc[0]
     half = 4.302653 * 3**-0.5  # t with 2 degrees of freedom, standard deviation 1
     assert (found["measured"], found["low"], found["high"]) == pytest.approx((2, 2 - half, 2 + half))
-    assert beyond.verdict(pd.Series([0.3]), pd.Series([0.31]), 0.02) == "as predicted, to within 0.02"
-    assert beyond.verdict(pd.Series([0.3]), pd.Series([0.4]), 0.02).startswith("not as predicted")
+    assert runs.agreement(pd.Series([0.3]), pd.Series([0.31]), 0.02) == "as predicted, to within 0.02"
+    assert runs.agreement(pd.Series([0.3]), pd.Series([0.4]), 0.02).startswith("not as predicted")
 
 
+@pytest.mark.slow
 def test_figures_draw():
-    noise, other = beyond.noise_thresholds(200, [0, 1], [0.0, 0.2, 0.4]), beyond.other_thresholds(200, [0, 1])
-    beyond_figures.noise(noise, beyond.noisy_star(500, [0, 1]))
-    beyond_figures.three_lengths(beyond.plane(200, 3))
-    beyond_figures.length_cost(beyond.length_cost(500, [0], rounds=4))
-    final = pd.DataFrame({"seed": 0, "p_cot": [0.1, 0.2, 0.4], "greedy_long": [0, 0.1, 1.0]})
-    found = beyond.all_thresholds(noise, other, beyond.tips(200, [0, 1]), {2: final, 5: final})
+    noise, other = runs.noise_thresholds(200, [0, 1], [0.0, 0.2, 0.4]), runs.other_thresholds(200, [0, 1])
+    figures.noise(noise, runs.noisy_star(500, [0, 1]))
+    figures.three_lengths(runs.plane(200, 3))
+    figures.length_cost(runs.length_cost(500, [0], rounds=4))
+    final = pd.DataFrame({"seed": 0, "step": 2, "p_cot": [0.1, 0.2, 0.4], "greedy_long": [0, 0.1, 1.0]})
+    trained = pd.concat((final.assign(step=1, greedy_long=1.0), final))  # the last step counts
+    found = runs.all_thresholds(noise, other, runs.tips(200, [0, 1]), {2: trained, 5: trained})
     assert len(found) == 9 and found["predicted"].is_monotonic_increasing
-    beyond_figures.thresholds(found)
+    transformers = found[found["case"].str.endswith("transformer")]["measured"]
+    assert transformers.tolist() == pytest.approx([0.2 + 0.2 * 0.4 / 0.9] * 2)
+    figures.thresholds(found)
     plt.close("all")
 
 
@@ -384,29 +404,29 @@ def test_figures_draw():
 
 
 def test_bad_input_ends_in_one_line(refused):
-    x, y = draw([(0.5, full), (0.5, short)], 10, 4, numpy_rng(0, "data"))
-    model = pretrain([(0.5, full), (0.5, short)], 4, 50)
+    x, y = draw_answers([(0.5, full), (0.5, short)], 10, 4, numpy_rng(0, "data"))
+    model = pretrain_chain([(0.5, full), (0.5, short)], 4, 50)
     for words, call in (
         (("eta", 0.6), lambda: noisy(0.6)),
         (("stride", 1), lambda: strided(1)),
         (("stride", 3, "divisor"), lambda: strided(3)(X)),
         (("links", 4), lambda: cut(4)(X)),
-        (("shares", "add up to 1"), lambda: draw([(0.5, full), (0.4, short)], 10, 4, numpy_rng(0, "data"))),
-        (("share", 1.5), lambda: draw([(1.5, full), (-0.5, short)], 10, 4, numpy_rng(0, "data"))),
-        (("n", 0), lambda: pretrain([(1.0, full)], 4, 0)),
-        (("d", 2), lambda: pretrain([(1.0, full)], 2, 10)),
-        (("lam", 0), lambda: fit(x, y, lam=0)),
-        (("cap", 5), lambda: fit(x, y, cap=5)),
-        (("shapes",), lambda: fit(x, y[:5])),
-        (("y", "+1, -1"), lambda: fit(x, 2 * y)),
-        (("y", "from its end on"), lambda: fit(X, np.array([[1.0, 0, 1, 0]]))),
-        (("weights",), lambda: fit(x, y, -np.ones(10))),
-        (("nothing to fit",), lambda: fit(x, y, np.zeros(10))),
+        (("shares", "add up to 1"), lambda: draw_answers([(0.5, full), (0.4, short)], 10, 4, numpy_rng(0, "data"))),
+        (("share", 1.5), lambda: draw_answers([(1.5, full), (-0.5, short)], 10, 4, numpy_rng(0, "data"))),
+        (("n", 0), lambda: pretrain_chain([(1.0, full)], 4, 0)),
+        (("d", 2), lambda: pretrain_chain([(1.0, full)], 2, 10)),
+        (("lam", 0), lambda: fit_chain(x, y, lam=0)),
+        (("cap", 5), lambda: fit_chain(x, y, cap=5)),
+        (("shapes",), lambda: fit_chain(x, y[:5])),
+        (("y", "+1, -1"), lambda: fit_chain(x, 2 * y)),
+        (("y", "from its end on"), lambda: fit_chain(X, np.array([[1.0, 0, 1, 0]]))),
+        (("weights",), lambda: fit_chain(x, y, -np.ones(10))),
+        (("nothing to fit",), lambda: fit_chain(x, y, np.zeros(10))),
         (("x",), lambda: model.greedy(np.zeros((2, 4)))),
-        (("cost", "1/4"), lambda: linear_answers.with_length_cost(r_e2e, 0.3)(x, y)),
-        (("n", 0), lambda: star(model, [r_e2e], 0)),
-        (("seeds",), lambda: beyond.noise_thresholds(100, [])),
-        (("seed", -1), lambda: beyond.noise_thresholds(100, [-1])),
+        (("cost", "1/4"), lambda: answers.with_length_cost(r_e2e, 0.3)(x, y)),
+        (("n", 0), lambda: star_models(model, [r_e2e], 0)),
+        (("seeds",), lambda: runs.noise_thresholds(100, [])),
+        (("seed", -1), lambda: runs.noise_thresholds(100, [-1])),
     ):
         with refused(*words):
             call()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +12,29 @@ import torch
 from transformers import LlamaForCausalLM
 
 from ntprl import checkpoint
+from ntprl.book.baselines import Baselines
+from ntprl.book.run import Run, change, config_hash
 from ntprl.errors import InputError
-from ntprl.book.run import config_hash
 from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
 from ntprl.llama.config import preset
-from ntprl.tasks.rows import completion, prompt
-from ntprl.studies.words.runs import WordBaselines, WordRecovery, WordRun, WordTrl, WordTrlShared, word_problems
-from ntprl.tasks.words import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
+from ntprl.llama.run import LlamaRun
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import answer_logits, pack
 from ntprl.pretrain import make_optimizer, next_token_loss, similar_lengths, take_step
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.studies.words.runs import WORDS, LlamaModel, TrlFromOurStart, TrlRun, as_kind, base_of, word_problems
+from ntprl.tasks.rows import completion, prompt
 from ntprl.tasks.task import PAD, Demonstrations
+from ntprl.tasks.words import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve
 
 TASK = WordProblems(high=4)
 SHAPE = LlamaShape(TASK.vocab_size, TASK.prompt_length + TASK.long_length, n_layer=2, width=32, n_head=2)
 TINY = dict(n_layer=1, width=16, n_head=2, high=3, steps=3, batch=8, n_points=1, n_eval=8, warmup=1)
-TINY_RL = TINY | dict(rounds=2, rollouts=16, group=4, n_eval_rl=8)
+ONE_PHASE = change(WORDS, rl=None, kind="WordRun", **TINY)
+BOTH_PHASES = change(WORDS, **TINY, rounds=2, rollouts=16, group=4, n_eval_rl=8)
+STEADY = change(BOTH_PHASES, cooldown=0.0)  # as TRL trains
+BY_TRL = as_kind(STEADY, TrlRun, "WordTrl")
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +175,7 @@ def test_too_long_a_text_is_refused(model):
 
 
 def test_both_phases_and_what_a_folder_keeps(tmp_path):
-    run = WordRecovery(**TINY_RL)
+    run = BOTH_PHASES
     whole = run.run()
     assert whole.groupby("phase")["step"].max().to_dict() == {"pretraining": 3, "rl": 2}
     for _ in range(2):  # the second reads what the first left
@@ -178,8 +184,9 @@ def test_both_phases_and_what_a_folder_keeps(tmp_path):
 
 
 def test_a_base_is_trained_once_on_solutions_with_its_own_mark(tmp_path, monkeypatch):
-    run = WordRun(**TINY, base_steps=4, base_mark="@@@@")
-    assert run.base == WordRun(**TINY | dict(steps=4, p_cot=1.0, mark="@@@@", seed=1000))
+    run = change(ONE_PHASE, base_steps=4, base_mark="@@@@")
+    assert base_of(run) == change(ONE_PHASE, steps=4, p_cot=1.0, mark="@@@@", seed=1000, base_steps=0)
+    assert base_of(ONE_PHASE) is None
     drawn = []
     original = WordProblems.long
     monkeypatch.setattr(WordProblems, "long", lambda self, rows: drawn.append(self.mark) or original(self, rows))
@@ -189,26 +196,27 @@ def test_a_base_is_trained_once_on_solutions_with_its_own_mark(tmp_path, monkeyp
     (tmp_path / f"start-{config_hash(run)}.safetensors").unlink()
     assert run.trained(tmp_path)[1].equals(first)
     assert drawn.count("@@@@") <= 2  # measured once more at most, not trained
-    assert not run.train()[1].equals(WordRun(**TINY).train()[1])
+    assert not run.train()[1].equals(ONE_PHASE.train()[1])
 
 
+@pytest.mark.slow
 def test_trl_trains_the_same_model_to_the_same_kind_of_table():
-    settings = TINY_RL | dict(cooldown=0.0, steps=4, n_points=2)
-    theirs, ours = WordTrl(**settings).run(), WordRecovery(**settings).run()
+    by_trl, by_us = (change(run, steps=4, n_points=2) for run in (BY_TRL, STEADY))
+    theirs, ours = by_trl.run(), by_us.run()
     measured = ours[ours["greedy_accuracy"].notna()]
     pd.testing.assert_frame_equal(theirs[["phase", "step"]], measured[["phase", "step"]].reset_index(drop=True))
     assert set(theirs) <= set(ours)
     first = theirs.iloc[0].drop("phase").dropna()
     pd.testing.assert_series_equal(first, ours.iloc[0][first.index], check_dtype=False)  # the same random weights
-    still = WordTrl(**settings | dict(lr=1e-9)).run()  # what is measured is the model that TRL trains
+    still = change(by_trl, lr=1e-9).run()  # what is measured is the model that TRL trains
     assert (still["link_error"] != theirs["link_error"]).tolist() == [False] + 5 * [True]
 
 
+@pytest.mark.slow
 def test_trl_goes_on_from_our_start(tmp_path):
-    settings = TINY_RL | dict(cooldown=0.0)
-    theirs, ours = WordTrlShared(**settings), WordRecovery(**settings)
-    assert theirs.start == ours.start and WordTrl(**settings).start is None
-    table, measured = theirs.run(checkpoint_path=tmp_path / "run"), ours.run(checkpoint_path=tmp_path / "run")
+    theirs, ours = as_kind(STEADY, TrlFromOurStart, "WordTrlShared"), STEADY
+    assert theirs.start == ours.start and BY_TRL.start is None
+    table, measured = theirs.run(folder=tmp_path), ours.run(folder=tmp_path)
     assert len(list(tmp_path.glob("start-*"))) == 1  # one start for both
     until_rl = (table["phase"] == "pretraining") | (table["step"] == 0)
     same = measured[measured["greedy_accuracy"].notna()].reset_index(drop=True)[table.columns]
@@ -218,11 +226,28 @@ def test_trl_goes_on_from_our_start(tmp_path):
 @pytest.mark.parametrize("changed", [dict(algorithm="star"), dict(reward="r_cot"), dict(cooldown=0.5), dict(epochs=2)])
 def test_what_trl_is_not_asked_for_is_refused(changed):
     with pytest.raises(InputError, match=next(iter(changed))):
-        WordTrl(**TINY_RL | dict(cooldown=0.0) | changed)
+        change(BY_TRL, **changed)
+
+
+def test_trl_without_a_second_phase_is_refused(refused):
+    with refused("rl = None", "must be a Reinforcement where TRL trains"):
+        change(BY_TRL, rl=None)
+
+
+def test_trl_too_goes_on_from_a_base():
+    """One of our own loops, whose base has no second phase."""
+    run = change(BY_TRL, base_steps=2)
+    base = base_of(run)
+    assert type(base) is Run and base.rl is None
+    assert base.task == run.task and base.pretraining == change(run, steps=2).pretraining
+    assert base.model == LlamaModel(n_layer=1, width=16, n_head=2)
+    built, trained, random = run.model.build(run, "cpu", None), base.train()[0], BY_TRL.model.build(BY_TRL, "cpu", None)
+    assert all(torch.equal(a, b) for a, b in zip(built.parameters(), trained.parameters(), strict=True))
+    assert not torch.equal(built.embed.weight, random.embed.weight)
 
 
 def test_baselines_leave_out_what_says_nothing_here():
-    table = WordBaselines(**TINY_RL).run()
+    table = as_kind(BOTH_PHASES, Baselines, "WordBaselines").run()
     assert set(table["method"]) == {"rl", "continue", "reweighted", "long only", "majority", "best of"}
 
 
@@ -235,14 +260,15 @@ def test_bad_settings_are_refused(changed):
         word_problems("smoke", **changed)
 
 
+@pytest.mark.slow
 def test_tables_are_read_without_the_library():
     """What a core install imports, with transformers and its kin made unimportable."""
     blocked = ["transformers", "trl", "accelerate", "peft", "datasets", "tokenizers", "math_verify"]
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); "
-    code += "import ntprl.recordings, ntprl.claims, ntprl.scorecard, ntprl.llama.scratch; "
+    code += "import ntprl.records, ntprl.studies.catalogue, ntprl.studies.scorecard, ntprl.studies.words.runs; "
     code += "from ntprl.tasks.words import WordProblems; WordProblems()"
     subprocess.run([sys.executable, "-c", code], check=True)
-    code = code.replace("WordProblems()", "ntprl.llama.scratch.word_problems('smoke').train()")
+    code = code.replace("WordProblems()", "ntprl.studies.words.runs.word_problems('smoke').train()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "pip install 'ntprl[llama]'" in done.stderr.strip().splitlines()[-1]
@@ -264,11 +290,11 @@ def test_a_group_that_shares_its_cache_writes_what_each_would_alone(model, promp
     assert [[t for t in row if t != PAD] for row in drawn.tolist()] == [[t for t in row if t != PAD] for row in alone]
 
 
-def test_a_recording_of_published_weights_runs_in_a_folder_beside_its_checkpoint(monkeypatch, tmp_path):
+def test_a_recording_of_published_weights_runs_in_a_folder_of_its_own(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("ntprl.llama.runs.run", lambda config, folder: asked.append((config, Path(folder))))
-    gpu = preset("llama-3.2-3b")
-    gpu.run("cuda", tmp_path / "abc.safetensors")
-    assert asked == [(gpu, tmp_path / "abc")]
+    monkeypatch.setattr("ntprl.llama.run.run", lambda config, folder: asked.append((config, Path(folder))))
+    gpu = LlamaRun(**asdict(preset("llama-3.2-3b")))
+    gpu.run("cuda", tmp_path)
+    assert asked == [(gpu, tmp_path / config_hash(gpu))]
     with pytest.raises(InputError, match="device = 'cpu'"):
-        gpu.run("cpu", tmp_path / "abc.safetensors")
+        gpu.run("cpu", tmp_path)

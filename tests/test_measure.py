@@ -14,9 +14,9 @@ from ntprl.measure import (
     long_probability,
     measure,
 )
-from ntprl.tasks.parity import Parity
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
 from ntprl.theory import calibrated_accuracy
 from ntprl.transformer import STYLES

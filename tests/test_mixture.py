@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binom
 
 from ntprl.mixture import Mixture
-from ntprl.tasks.parity import Parity
 from ntprl.seeds import STREAMS, numpy_rng, torch_rng
+from ntprl.tasks.parity import Parity
 
 TASK = Parity(6, 3)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ntprl.errors import InputError
 from ntprl.mixture import Mixture
-from ntprl.tasks.multiplication import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
 from ntprl.seeds import numpy_rng
+from ntprl.tasks.multiplication import EOS, MARK, SYMBOLS, Multiplication, uniform_hash
 from ntprl.tasks.task import PAD, lengths
 
 PUBLISHED = [  # rows of the data of Deng et al.: k, row

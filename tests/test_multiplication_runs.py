@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from ntprl.book.run import change
 from ntprl.errors import InputError
-from ntprl.studies.multiplication import runs
-from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRecovery, MultiplicationRun
-from ntprl.tasks.multiplication import EOS, MARK, Multiplication
 from ntprl.seeds import numpy_rng
+from ntprl.studies.multiplication import runs
+from ntprl.tasks.multiplication import EOS, MARK, Multiplication
 from ntprl.tasks.task import PAD
 
 TINY = dict(n_layer=1, width=16, n_head=2, steps=4, batch=16, n_points=1, n_eval=24)
+BOTH_PHASES = change(runs.RECOVERY, **TINY, rounds=2, rollouts=32, group=4, n_eval_rl=16)
 
 
 def test_both_phases_run_and_measure_on_test_pairs(monkeypatch):
@@ -23,7 +24,7 @@ def test_both_phases_run_and_measure_on_test_pairs(monkeypatch):
         return original(self, n, rng, test)
 
     monkeypatch.setattr(Multiplication, "prompts", watched)
-    table = MultiplicationRecovery(**TINY, rounds=2, rollouts=32, group=4, n_eval_rl=16).run()
+    table = BOTH_PHASES.run()
     assert table.groupby("phase")["step"].max().to_dict() == {"pretraining": 4, "rl": 2}
     assert table["rival"].notna().sum() == 2  # of pre-training
     assert asked.count(False) == 4 + 3  # a draw for each training step, and for each round of answers
@@ -31,10 +32,9 @@ def test_both_phases_run_and_measure_on_test_pairs(monkeypatch):
 
 
 def test_a_killed_run_goes_on_to_the_same_table(tmp_path):
-    run = MultiplicationRecovery(**TINY, rounds=2, rollouts=32, group=4, n_eval_rl=16)
-    whole = run.run()
-    again = run.recover(folder=tmp_path).table
-    twice = run.recover(folder=tmp_path).table  # reads what the first left
+    whole = BOTH_PHASES.run()
+    again = BOTH_PHASES.recover(folder=tmp_path).table
+    twice = BOTH_PHASES.recover(folder=tmp_path).table  # reads what the first left
     for other in (again, twice):
         assert whole.drop(columns="seconds").equals(other.drop(columns="seconds"))
 
@@ -73,12 +73,12 @@ def test_digits_are_counted_from_the_last_one(lively_model, monkeypatch):
 
 
 def test_digits_are_rows_of_each_measured_step():
-    table = MultiplicationDigits(**TINY).run()
+    table = change(runs.MultiplicationDigits(Multiplication()), **TINY).run()
     assert table.groupby("step").size().to_dict() == {0: 8, 4: 8}
 
 
 def test_bad_fields_are_refused_when_the_run_is_made():
     with pytest.raises(InputError, match="k = 12 is not allowed"):
-        MultiplicationRun(k=12)
+        change(runs.PRETRAINING, k=12)
     with pytest.raises(InputError, match=r"test_share = 1\.5"):
-        MultiplicationRun(test_share=1.5)
+        change(runs.PRETRAINING, test_share=1.5)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
+from IPython.display import display
 
+from ntprl.errors import InputError
 from ntprl.llama.weights import byte_tokenizer, tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
+slow = pytest.mark.slow  # a kernel starts
 
 
 def run(tmp_path: Path, chapter: str, *parameters: str) -> tuple[int, str, str]:
@@ -24,12 +28,14 @@ def run(tmp_path: Path, chapter: str, *parameters: str) -> tuple[int, str, str]:
     return done.returncode, "\n".join(outputs), done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
 
 
+@slow
 def test_changed_parameters_show_in_the_output(tmp_path):
     code, text, _ = run(tmp_path, "02_pretraining_threshold", "profile=smoke", "d=12", "p_cot=0.5")
     assert code == 0
     assert "d = 12, p_cot = 0.5, seed 0, profile smoke" in text
 
 
+@slow
 def test_recovery_takes_its_parameters(tmp_path):
     parameters = (
         "profile=smoke",
@@ -39,6 +45,7 @@ def test_recovery_takes_its_parameters(tmp_path):
         "reward=r_cot",
         "rounds=2",
         "temperature=1.5",
+        "kl=0.05",
     )
     code, text, _ = run(tmp_path, "04_rl_recovery", *parameters)
     assert code == 0
@@ -46,6 +53,7 @@ def test_recovery_takes_its_parameters(tmp_path):
     assert "star with r_cot at temperature 1.5: 2 rounds" in text
 
 
+@slow
 def test_the_linear_chain_takes_its_parameters(tmp_path):
     code, text, _ = run(tmp_path, "03_linear_chain", "profile=smoke", "d=12", "p_cot=0.4", "n_samples=40000")
     assert code == 0
@@ -54,6 +62,7 @@ def test_the_linear_chain_takes_its_parameters(tmp_path):
     assert "greedy answers: the right chain" in text
 
 
+@slow
 def test_multiplication_takes_its_parameters(tmp_path):
     code, text, _ = run(tmp_path, "05_multiplication", "profile=smoke", "k=3", "p_cot=0.5", "algorithm=star")
     assert code == 0
@@ -61,6 +70,7 @@ def test_multiplication_takes_its_parameters(tmp_path):
     assert "2 rounds of star" in text
 
 
+@slow
 def test_word_problems_take_their_parameters(tmp_path):
     code, text, _ = run(tmp_path, "06_llama", "profile=smoke", "p_cot=0.5", "steps=10")
     assert code == 0
@@ -68,6 +78,7 @@ def test_word_problems_take_their_parameters(tmp_path):
     assert "10 steps of 16 demonstrations" in text
 
 
+@slow
 def test_a_dry_run_goes_through_both_phases_by_trl(tmp_path):
     tokenizer = byte_tokenizer()
     for part in (tokenizer, tiny_model(tokenizer)):
@@ -83,6 +94,7 @@ def test_a_dry_run_goes_through_both_phases_by_trl(tmp_path):
     assert "problems of" not in text  # instead of the rest of the page
 
 
+@slow
 @pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
@@ -93,51 +105,77 @@ AT_LEAST_1 = "a whole number of at least 1"
 ALGORITHMS = "one of grpo, grpo_published, reinforce, star"
 
 
-@pytest.mark.parametrize(
-    ("chapter", "parameter", "line"),
-    [
-        ("01_data_mixture", "p_cot=1.5", NOT_ALLOWED.format("p_cot = 1.5", "p_cot", "a number in [0, 1]")),
-        ("01_data_mixture", "p_cot=many", NOT_ALLOWED.format("p_cot = 'many'", "p_cot", "a number")),
-        ("01_data_mixture", "d=2.5", NOT_ALLOWED.format("d = 2.5", "d", "a whole number")),
-        (
-            "01_data_mixture",
-            "pcot=0.1",
-            "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot",
+BAD = [
+    ("01_data_mixture", "p_cot=1.5", NOT_ALLOWED.format("p_cot = 1.5", "p_cot", "a number in [0, 1]")),
+    ("01_data_mixture", "p_cot=many", NOT_ALLOWED.format("p_cot = 'many'", "p_cot", "a number")),
+    ("01_data_mixture", "d=2.5", NOT_ALLOWED.format("d = 2.5", "d", "a whole number")),
+    (
+        "01_data_mixture",
+        "pcot=0.1",
+        "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot",
+    ),
+    (
+        "05_multiplication",
+        "k=10",
+        "InputError: k = 10 is not allowed: k must be at most 9: the product has 2k digits and 63 bits",
+    ),
+    (
+        "06_llama",
+        "preset=llama-4",
+        NOT_ALLOWED.format(
+            "preset = 'llama-4'",
+            "preset",
+            "one of llama-3.1-8b, llama-3.1-8b-instruct, llama-3.2-3b, llama-3.2-3b-instruct",
         ),
-        (
-            "05_multiplication",
-            "k=10",
-            "InputError: k = 10 is not allowed: k must be at most 9: the product has 2k digits and 63 bits",
-        ),
-        (
-            "06_llama",
-            "preset=llama-4",
-            NOT_ALLOWED.format(
-                "preset = 'llama-4'",
-                "preset",
-                "one of llama-3.1-8b, llama-3.1-8b-instruct, llama-3.2-3b, llama-3.2-3b-instruct",
-            ),
-        ),
-        (
-            "06_llama",
-            "model=/no/such/folder",
-            "InputError: gpus = 1, but this machine has 0: run it elsewhere, or try the path here with dry_run = True",
-        ),
-        ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
-        ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
-        (
-            "03_linear_chain",
-            "n_samples=-5",
-            NOT_ALLOWED.format("n_samples = -5", "n_samples", "a whole number of at least 1"),
-        ),
-        ("04_rl_recovery", "algorithm=ppo", NOT_ALLOWED.format("algorithm = 'ppo'", "algorithm", ALGORITHMS)),
-        ("04_rl_recovery", "reward=length", NOT_ALLOWED.format("reward = 'length'", "reward", "one of r_cot, r_e2e")),
-        ("04_rl_recovery", "temperature=0", NOT_ALLOWED.format("temperature = 0", "temperature", "a number above 0")),
-        ("04_rl_recovery", "temperature=hot", NOT_ALLOWED.format("temperature = 'hot'", "temperature", "a number")),
-        ("04_rl_recovery", "rounds=-1", NOT_ALLOWED.format("rounds = -1", "rounds", "a whole number of at least 0")),
-    ],
-)
-def test_a_bad_parameter_ends_in_one_line(tmp_path, chapter, parameter, line):
+    ),
+    (
+        "06_llama",
+        "model=/no/such/folder",
+        "InputError: gpus = 1, but this machine has 0: run it elsewhere, or try the path here with dry_run = True",
+    ),
+    ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
+    ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
+    (
+        "03_linear_chain",
+        "n_samples=-5",
+        NOT_ALLOWED.format("n_samples = -5", "n_samples", "a whole number of at least 1"),
+    ),
+    ("04_rl_recovery", "algorithm=ppo", NOT_ALLOWED.format("algorithm = 'ppo'", "algorithm", ALGORITHMS)),
+    ("04_rl_recovery", "reward=length", NOT_ALLOWED.format("reward = 'length'", "reward", "one of r_cot, r_e2e")),
+    ("04_rl_recovery", "temperature=0", NOT_ALLOWED.format("temperature = 0", "temperature", "a number above 0")),
+    ("04_rl_recovery", "temperature=hot", NOT_ALLOWED.format("temperature = 'hot'", "temperature", "a number")),
+    ("04_rl_recovery", "rounds=-1", NOT_ALLOWED.format("rounds = -1", "rounds", "a whole number of at least 0")),
+    ("04_rl_recovery", "kl=-1", NOT_ALLOWED.format("kl = -1", "kl", "a finite number of at least 0")),
+    ("04_rl_recovery", "kl=much", NOT_ALLOWED.format("kl = 'much'", "kl", "a number")),
+]
+
+
+def begin(chapter: str, name: str, value: object) -> None:
+    """What papermill's kernel does first: the parameters, the one that is given, the chapter's first cell of code."""
+    cells = [cell for cell in nbformat.read(ROOT / "chapters" / f"{chapter}.ipynb", as_version=4).cells]
+    bootstrap, parameters, first, *_ = (cell.source for cell in cells if cell.cell_type == "code")
+    namespace = {"__name__": "__main__", "display": display}
+    exec(compile(parameters, "parameters", "exec"), namespace)
+    namespace[name] = value
+    exec(compile(first, "first cell", "exec"), namespace)
+
+
+@pytest.mark.parametrize(("chapter", "parameter", "line"), BAD)
+def test_a_bad_parameter_is_refused_in_one_line(chapter, parameter, line):
+    name, _, text = parameter.partition("=")
+    with pytest.raises(InputError) as caught:
+        begin(chapter, name, yaml.safe_load(text))  # papermill reads values as YAML
+    assert f"InputError: {caught.value}" == line
+
+
+@pytest.mark.parametrize("chapter", sorted({chapter for chapter, *_ in BAD}))
+def test_the_parameters_as_they_stand_are_not_refused(chapter):
+    begin(chapter, "seed", 1)
+
+
+@slow
+@pytest.mark.parametrize(("chapter", "parameter", "line"), [BAD[3], BAD[-1]])
+def test_papermill_ends_with_that_line(tmp_path, chapter, parameter, line):
     code, _, last = run(tmp_path, chapter, parameter)
     assert code != 0
     assert last == line

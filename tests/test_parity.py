@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntprl.tasks.parity import Parity
 from ntprl.seeds import numpy_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, lengths, same_answers
 
 WORKED = [  # d, K, prompt, long, short

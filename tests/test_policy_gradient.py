@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from test_transformer import as_gpt2
 from torch.nn import functional as F
 
-from ntprl.tasks.parity import Parity
 from ntprl.policy_gradient import Part, answer_logits, distance, log_probabilities, pack, policy_loss, score
 from ntprl.seeds import numpy_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, lengths
 from ntprl.transformer import STYLES, Transformer
 from ntprl.weightings import ALGORITHMS, reinforce

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from ntprl import posttrain as posttraining
 from ntprl.mixture import Mixture
-from ntprl.tasks.parity import Parity
 from ntprl.policy_gradient import pack
 from ntprl.posttrain import PosttrainConfig, judged, posttrain, update
 from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.seeds import torch_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
 from ntprl.transformer import Transformer, TransformerConfig
 from ntprl.weightings import ALGORITHMS

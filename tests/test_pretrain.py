@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from ntprl import checkpoint
 from ntprl.mixture import Mixture
-from ntprl.tasks.parity import Parity
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, next_token_loss, pretrain
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, Demonstrations
 from ntprl.transformer import STYLES, Transformer, TransformerConfig
 

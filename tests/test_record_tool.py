@@ -1,6 +1,7 @@
 """Several tables in one call: rehearsed, stopped, continued."""
 
 import importlib.util
+import runpy
 import subprocess
 import sys
 import time
@@ -10,8 +11,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from ntprl.book import store as records
-from ntprl.studies.catalogue import RECORDINGS, SMALL, recording
+from ntprl.book import store
+from ntprl.book.recording import SMALL
+from ntprl.book.run import config_hash, flat
+from ntprl.records import recording
+from ntprl.studies.catalogue import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,30 +28,41 @@ def tool():
     return module
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "tools/record.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture
+def ends_with(monkeypatch):
+    """Runs the script with some arguments: its exit code, or the text that it ends with."""
+
+    def run(*arguments: str) -> int | str:
+        monkeypatch.setattr(sys, "argv", ["record.py", *arguments])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "tools" / "record.py"), run_name="__main__")
+        return end.value.code
+
+    return run
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", TABLES)
 def test_every_table_has_a_rehearsal(name):
     """The same kinds of runs, none larger than allowed."""
     rehearsal, real = recording(name, "smoke"), recording(name)
-    assert real is RECORDINGS[name]
-    assert {type(config) for config in rehearsal.configs} == {type(config) for config in real.configs}
-    sizes = [(field, value) for config in rehearsal.configs for field, value in vars(config).items() if field in SMALL]
-    is_dry = all(getattr(config, "dry_run", False) for config in rehearsal.configs)
+    assert real is TABLES[name]
+    for what in (type, lambda config: config.kind):
+        assert {what(config) for config in rehearsal.configs} == {what(config) for config in real.configs}
+    sizes = [(field, value) for config in rehearsal.configs for field, value in flat(config).items() if field in SMALL]
+    is_dry = all(flat(config).get("dry_run", False) for config in rehearsal.configs)
     assert is_dry or (sizes and all(value <= SMALL[field] for field, value in sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jupyter", [True, False])
 def test_runs_are_made_and_a_table_of_them(tool, monkeypatch, tmp_path, jupyter):
     monkeypatch.setattr(tool, "find_spec", lambda name: jupyter)
     made = []
-    promote = records.promote
-    monkeypatch.setattr(tool.records, "promote", lambda *a, **k: made.append(promote(*a, data=tmp_path)) or made[0])
-    hashes = [records.config_hash(config) for config in recording("learning_order", "smoke").configs]
+    promote = store.promote
+    monkeypatch.setattr(store, "promote", lambda *a, **k: made.append(promote(*a, data=tmp_path)) or made[0])
+    hashes = [config_hash(config) for config in recording("learning_order", "smoke").configs]
     for name in hashes:
-        (records.runs_folder() / f"{name}.json").unlink(missing_ok=True)
+        (store.runs_folder() / f"{name}.json").unlink(missing_ok=True)
     assert tool.make("learning_order", "cpu", "smoke", None).startswith("wrote")
     table = pd.read_csv(made[0], dtype={"run": str})
     assert sorted(table["run"].unique()) == sorted(hashes)
@@ -68,10 +83,9 @@ def test_what_a_stopped_table_has_started_is_stopped_too(tool, tmp_path):
     started.wait(10)
 
 
-def test_no_time_left():
-    done = run("--smoke", "--minutes", "0", "rl_paper", "threshold_paper")
-    assert done.returncode == 1
-    assert done.stdout.count("the time was up; the same command goes on") == 2
+def test_no_time_left(ends_with, capsys):
+    assert ends_with("--smoke", "--minutes", "0", "rl_paper", "threshold_paper") == 1
+    assert capsys.readouterr().out.count("the time was up; the same command goes on") == 2
 
 
 @pytest.mark.parametrize(
@@ -83,7 +97,7 @@ def test_no_time_left():
         (["--minutes", "soon"], "invalid float value: 'soon'"),
     ],
 )
-def test_bad_options_end_in_one_line(arguments, words):
-    done = run(*arguments)
-    assert done.returncode != 0
-    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+def test_bad_options_end_in_one_line(ends_with, capsys, arguments, words):
+    text = ends_with(*arguments)  # which the interpreter prints, with exit code 1
+    assert words in text and len(text.strip().splitlines()) == 1
+    assert capsys.readouterr() == ("", "")

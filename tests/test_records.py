@@ -1,9 +1,12 @@
 """Recorded tables: promoted whole, loaded only if whole; and the recorded ones are what they claim to be."""
 
+import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,27 +16,19 @@ import pytest
 from ntprl import records
 from ntprl.book import store
 from ntprl.book.baselines import SAMPLES, Baselines
-from ntprl.book.run import LearningOrder, PretrainingRun
-from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun
-from ntprl.studies.words.runs import WordTrl
-from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
-from ntprl.studies.catalogue import RECORDINGS, Recording, grid
-from ntprl.book.store import (
-    collect,
-    config_hash,
-    describe,
-    is_recorded,
-    load,
-    load_sidecar,
-    main,
-    promote,
-    run_facts,
-    write_atomically,
-)
-from ntprl.studies.recovery.runs import Reinforced
+from ntprl.book.recording import Recording, grid
+from ntprl.book.run import LATER, change, config_hash, flat
+from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
+from ntprl.studies.catalogue import TABLES
+from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun
+from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
+from ntprl.studies.threshold.runs import PRETRAINING, LearningOrder
+from ntprl.studies.words.runs import TrlRun, as_kind
+from ntprl.tasks.parity import Parity
 
-BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+BASE = change(PRETRAINING, d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+ORDER = as_kind(BASE, LearningOrder, "LearningOrder")
 TINY = Recording("tiny", "Does it work?", "00_tiny", grid(BASE, p_cot=(0.1, 1 / 3), seed=range(3)), "nothing")
 
 
@@ -77,8 +72,9 @@ def test_sidecar_says_what_was_run_where_and_when(data):
     assert sidecar["command"] == TINY.command
     assert sidecar["kind"] == "PretrainingRun"
     assert sidecar["rows"] == len(load(TINY, data))
-    assert set(sidecar["config"]) == set(asdict(BASE)) - {"p_cot", "seed"}
-    assert [sidecar["config"] | run["config"] for run in sidecar["runs"].values()] == [asdict(c) for c in TINY.configs]
+    assert set(sidecar["config"]) == set(flat(BASE)) - {"p_cot", "seed", "weight_decay"}
+    stored = [sidecar["config"] | run["config"] for run in sidecar["runs"].values()]
+    assert [config | {"weight_decay": 0.0} for config in stored] == [flat(config) for config in TINY.configs]
     for facts in run_facts(TINY, data):
         assert facts["origin"] == "measured here"
         assert {
@@ -98,7 +94,7 @@ def test_describe_a_recorded_and_an_unrecorded_table(data, tmp_path):
     text = describe(TINY, data)
     assert text.startswith("data/tiny.csv, recorded 2")
     assert "6 runs, 3 seeds" in text.replace("\n", " ")
-    assert all(len(line) <= records.TEXT_WIDTH for line in text.splitlines())
+    assert all(len(line) <= store.TEXT_WIDTH for line in text.splitlines())
     absent = describe(TINY, tmp_path / "nowhere")
     assert absent.startswith("not yet run")
     assert TINY.question in absent.replace("\n", " ")
@@ -114,10 +110,8 @@ def test_promoting_twice_gives_the_same_bytes(finished, tmp_path):
 
 def test_a_table_of_one_run_comes_back_whatever_its_hash_looks_like(tmp_path):
     """A hash of twelve decimal digits, leading 0 and all, is a name and not a number."""
-    seeds = (
-        seed for seed in range(100_000) if (h := config_hash(replace(BASE, seed=seed))).isdecimal() and h[0] == "0"
-    )
-    recording = replace(TINY, configs=(replace(BASE, seed=next(seeds)),))
+    seeds = (seed for seed in range(100_000) if (h := config_hash(change(BASE, seed=seed))).isdecimal() and h[0] == "0")
+    recording = replace(TINY, configs=(change(BASE, seed=next(seeds)),))
     run_one(recording.configs[0], tmp_path / "runs")
     promote(recording, tmp_path / "runs", tmp_path)
     assert load(recording, tmp_path)["run"].unique().tolist() == [config_hash(recording.configs[0])]
@@ -168,7 +162,7 @@ def test_a_sidecar_without_one_of_its_parts_is_refused(data, refused, key):
     sidecar = json.loads((data / "tiny.json").read_text())
     del sidecar[key]
     (data / "tiny.json").write_text(json.dumps(sidecar))
-    other = replace(TINY, configs=grid(replace(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)))
+    other = replace(TINY, configs=grid(change(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)))
     with refused(data / "tiny"):
         load(other, data)
 
@@ -177,7 +171,7 @@ def test_a_sidecar_without_one_of_its_parts_is_refused(data, refused, key):
     ("configs", "word"),
     [
         (
-            grid(replace(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)),
+            grid(change(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)),
             "steps in {4}, this version asks for {5}",
         ),
         (
@@ -185,8 +179,9 @@ def test_a_sidecar_without_one_of_its_parts_is_refused(data, refused, key):
             "p_cot in {0.1, 0.3333333333333333}, this version asks for {0.1, 0.3}",
         ),
         (grid(BASE, p_cot=(0.1, 1 / 3), seed=range(4)), "seed in {0, 1, 2}"),
-        (grid(replace(BASE, style="mistral"), p_cot=(0.1, 1 / 3), seed=range(3)), 'style in {"gpt2"}'),
-        (grid(LearningOrder(**asdict(BASE)), p_cot=(0.1, 1 / 3), seed=range(3)), "another set of runs"),
+        (grid(change(BASE, style="mistral"), p_cot=(0.1, 1 / 3), seed=range(3)), 'style in {"gpt2"}'),
+        (grid(change(BASE, weight_decay=0.1), p_cot=(0.1, 1 / 3), seed=range(3)), "weight_decay in {0.0}"),
+        (grid(ORDER, p_cot=(0.1, 1 / 3), seed=range(3)), "another set of runs"),
         (TINY.configs[::-1], "another set of runs"),
     ],
 )
@@ -231,13 +226,13 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 @pytest.fixture
 def command(monkeypatch, runs, data, capsys):
     """main() on TINY and one unrecorded recording, in temporary folders: (exit code, stdout, stderr)."""
-    later = replace(TINY, name="later", configs=grid(replace(BASE, steps=5), seed=range(3)))
-    monkeypatch.setattr(records, "RECORDINGS", {"tiny": TINY, "later": later})
-    monkeypatch.setattr(records, "data_folder", lambda: data)
-    monkeypatch.setattr(records, "runs_folder", lambda: runs)
+    later = replace(TINY, name="later", configs=grid(change(BASE, steps=5), seed=range(3)))
+    monkeypatch.setattr(records, "TABLES", {"tiny": TINY, "later": later})
+    monkeypatch.setattr(store, "data_folder", lambda: data)
+    monkeypatch.setattr(store, "runs_folder", lambda: runs)
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        code = main(list(arguments))
+        code = records.main(list(arguments))
         return code, *capsys.readouterr()
 
     return call
@@ -281,7 +276,23 @@ def test_what_cannot_be_done_exits_with_one_line(command, arguments):
     assert len(error.splitlines()) == 1
 
 
-# The recorded tables of this repository: schema, seeds and number of rows.
+def test_the_door_to_a_table(command, data, refused, capsys, monkeypatch):
+    pd.testing.assert_frame_equal(records.table("tiny"), load(TINY, data))
+    assert capsys.readouterr().out == describe(TINY, data) + "\n"
+    assert records.is_recorded("tiny") and not records.is_recorded("later")
+    assert records.source("later").startswith("not yet run: Does it work?")
+    with refused("record = 'nothing'", "later, tiny"):
+        records.table("nothing")
+    made = []
+    monkeypatch.setattr(records, "record", lambda *asked: made.append(asked))
+    records.record_table("", "laptop", "cpu")
+    assert made == []
+    with pytest.raises(SystemExit) as end:
+        records.record_table("tiny", "laptop", "cuda")
+    assert end.value.code == 0 and made == [([TINY], "cuda")]
+
+
+# The recorded tables of this repository: schema, seeds, number of rows, and the names of their runs.
 
 
 def rate(nullable: bool = False) -> pa.Column:
@@ -289,7 +300,7 @@ def rate(nullable: bool = False) -> pa.Column:
 
 
 def varied_fields(recording: Recording) -> list[str]:
-    configs = [asdict(config) for config in recording.configs]
+    configs = [flat(config) for config in recording.configs]
     return [name for name in configs[0] if len({config[name] for config in configs}) > 1]
 
 
@@ -329,11 +340,11 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_chains(recording, table)
     elif isinstance(recording.configs[0], Baselines):
         check_baselines(recording, table)
-    elif isinstance(recording.configs[0], WordTrl):
+    elif isinstance(recording.configs[0], TrlRun):
         is_rl = table["phase"] == "rl"
         check_pretraining(recording, table[~is_rl].drop(columns=["phase", "long_probability"]))
         check_measured_rounds(recording, table[is_rl])
-    elif isinstance(recording.configs[0], Reinforced):
+    elif recording.configs[0].rl is not None:
         is_rl = table["phase"] == "rl"
         assert (is_rl | (table["phase"] == "pretraining")).all()
         check_pretraining(recording, table[~is_rl].drop(columns=["phase", *ROUND_COLUMNS]).astype({"n_eval": int}))
@@ -356,10 +367,10 @@ def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
     check_measured_rounds(recording, rl[rl["greedy_accuracy"].notna()])
     by_run = dict(list(rl.groupby("run", sort=False)))
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
-        rounds = list(range(config.rounds + 1))
+        rounds = list(range(config.rl.rounds + 1))
         assert rows["step"].tolist() == rounds
-        assert rows["tokens"].between(config.rollouts, config.rollouts * (config.task.long_length + 1)).all()
-        assert rows["grad_norm"].isna().tolist() == [step == config.rounds for step in rounds]
+        assert rows["tokens"].between(config.rl.rollouts, config.rl.rollouts * (config.task.long_length + 1)).all()
+        assert rows["grad_norm"].isna().tolist() == [step == config.rl.rounds for step in rounds]
 
 
 def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:
@@ -370,10 +381,10 @@ def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:
     by_run = dict(list(measured.groupby("run", sort=False)))
     assert list(by_run) == [config_hash(config) for config in recording.configs]
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
-        rounds = range(config.rounds + 1)
-        wanted = [step for step in rounds if step % config.eval_every == 0 or step == config.rounds]
+        rounds = range(config.rl.rounds + 1)
+        wanted = [step for step in rounds if step % config.rl.eval_every == 0 or step == config.rl.rounds]
         assert rows["step"].tolist() == wanted
-        assert (rows["n_eval"] == config.n_eval_rl).all()
+        assert (rows["n_eval"] == config.rl.n_eval_rl).all()
 
 
 def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
@@ -386,9 +397,9 @@ def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
     assert list(by_run) == [config_hash(config) for config in recording.configs]
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
         sizes = rows.groupby("method")["size"].apply(list).to_dict()
-        rounds = list(range(0, config.rounds + 1, config.eval_every))
+        rounds = list(range(0, config.rl.rounds + 1, config.rl.eval_every))
         assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
-        forced = {"forced": [1]} if config.can_be_forced else {}
+        forced = {"forced": [1]} if isinstance(config.task, Parity) else {}
         assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES)} | forced
 
 
@@ -429,18 +440,81 @@ def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
     for config, rows in zip(recording.configs, by_run.values(), strict=True):
         per_step = 1
         if isinstance(config, LearningOrder):
-            per_step = config.d + 2
+            per_step = config.task.d + 2
         elif isinstance(config, MultiplicationDigits):
-            per_step = 4 * config.k
+            per_step = 4 * config.task.k
         assert rows["step"].tolist() == np.repeat(sorted(config.measured_steps()), per_step).tolist()
-        for name in set(asdict(config)) & set(rows):
-            stated = getattr(config, name)
+        for name in set(flat(config)) & set(rows):
+            stated = flat(config)[name]
             assert rows[name].unique().tolist() == [
                 stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)
             ]
 
 
-@pytest.mark.parametrize("recording", RECORDINGS.values(), ids=RECORDINGS)
+SIDECARS = sorted(store.data_folder().glob("*.json"))
+
+
+def misnamed(sidecar: dict) -> list[str]:
+    """Runs whose name is not the hash of the kind and the fields that are stored beside it."""
+    wrong = []
+    for name, run in sidecar["runs"].items():
+        values = sidecar["config"] | run["config"]
+        kept = {field: value for field, value in values.items() if field not in LATER or value != LATER[field]}
+        text = json.dumps({"kind": sidecar["kind"], **kept}, sort_keys=True)
+        if hashlib.sha256(text.encode()).hexdigest()[:12] != name:
+            wrong.append(name)
+    return wrong
+
+
+def renamed(paths: Iterable[Path]) -> list[str]:
+    """Tables whose runs, in order, are not those that this version asks for."""
+    stored = {path.stem: list(json.loads(path.read_text())["runs"]) for path in paths}
+    return [name for name, runs in stored.items() if runs != [config_hash(config) for config in TABLES[name].configs]]
+
+
+def test_every_stored_hash_is_that_of_the_stored_configuration():
+    sidecars = [json.loads(path.read_text()) for path in SIDECARS]
+    assert {sidecar["table"]: misnamed(sidecar) for sidecar in sidecars} == {path.stem: [] for path in SIDECARS}
+    assert SIDECARS and sum(len(sidecar["runs"]) for sidecar in sidecars) >= 1047
+
+
+def test_every_stored_hash_is_that_of_the_run_asked_for():
+    assert SIDECARS and renamed(SIDECARS) == []
+
+
+def test_another_configuration_in_a_sidecar_is_noticed():
+    sidecar = json.loads((store.data_folder() / "rl_recursion.json").read_text())
+    every, config = list(sidecar["runs"]), sidecar["config"]
+    assert misnamed(sidecar | {"kind": "Recovery"}) == every
+    assert misnamed(sidecar | {"config": config | {"rl_lr": config["rl_lr"] * 1.001}}) == every
+    assert misnamed(sidecar | {"config": config | {"extra": 0}}) == every
+    assert misnamed(sidecar | {"config": config | LATER}) == []  # as if they had been there
+    assert misnamed(sidecar | {"config": config | {"kl": 0.1}}) == every
+    first = sidecar["runs"][every[0]]
+    other = sidecar["runs"] | {every[0]: first | {"config": first["config"] | {"seed": 99}}}
+    assert misnamed(sidecar | {"runs": other}) == every[:1]
+
+
+def test_another_configuration_in_a_recording_is_noticed(monkeypatch):
+    phases = {path.stem: TABLES[path.stem].configs[0] for path in SIDECARS}
+    both = [name for name, config in phases.items() if "clip" in flat(config)]
+    assert 10 < len(both) < len(SIDECARS)
+    with monkeypatch.context() as patch:
+        patch.setitem(LATER, "clip", 0.3)  # so that .2 is said
+        assert renamed(SIDECARS) == both
+    with monkeypatch.context() as patch:
+        patch.delitem(LATER, "weight_decay")
+        assert renamed(SIDECARS) == [name for name, config in phases.items() if "weight_decay" in flat(config)]
+    table = TABLES["styles"]
+    others = [change(table.configs[0], kind="Another"), change(table.configs[0], batch=127)]
+    for config in others:
+        monkeypatch.setitem(TABLES, "styles", replace(table, configs=(config, *table.configs[1:])))
+        assert renamed(SIDECARS) == ["styles"]
+    monkeypatch.setitem(TABLES, "styles", replace(table, configs=table.configs[::-1]))
+    assert renamed(SIDECARS) == ["styles"]
+
+
+@pytest.mark.parametrize("recording", TABLES.values(), ids=TABLES)
 def test_recorded_tables_are_what_they_claim_to_be(recording):
     if not is_recorded(recording):
         pytest.skip("not recorded yet")
@@ -456,13 +530,13 @@ def test_recorded_tables_are_what_they_claim_to_be(recording):
 
 
 def test_every_recorded_file_belongs_to_a_recording():
-    found = {path.stem for path in records.data_folder().glob("*.csv")}
-    assert found <= RECORDINGS.keys()
+    found = {path.stem for path in store.data_folder().glob("*.csv")}
+    assert found <= TABLES.keys()
 
 
 def test_check_table_passes_what_was_just_run(data, tmp_path):
     check_table(TINY, load(TINY, data))
-    order = replace(TINY, configs=grid(LearningOrder(**asdict(BASE)), seed=range(2)))
+    order = replace(TINY, configs=grid(ORDER, seed=range(2)))
     for config in order.configs:
         run_one(config, tmp_path)
     check_table(order, collect(order, tmp_path)[0])
@@ -529,6 +603,6 @@ def test_tables_of_the_linear_chain_are_checked(tmp_path, recording):
     ],
 )
 def test_a_spoiled_table_of_post_training_is_refused(name, spoil):
-    recording = RECORDINGS[name]
+    recording = TABLES[name]
     with pytest.raises((AssertionError, KeyError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
         check_table(recording, spoil(load(recording)))

@@ -1,23 +1,23 @@
 """Pre-training and reinforcement learning as one run: its parts, its table, and starts that runs share."""
 
 import copy
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from ntprl.book.run import PROFILES, PretrainingRun
+from ntprl.book.run import PROFILES, Run, change, config_hash, flat
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, posttrain
-from ntprl.book.store import config_hash
-from ntprl.studies.recovery.runs import RL_PROFILES, RecoveryRun, recovery
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.studies.recovery.runs import RECOVERY, RL_PROFILES, recovery
+from ntprl.studies.threshold.runs import PRETRAINING
 from ntprl.transformer import Transformer
 
-PRETRAINING = dict(d=3, n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=2)
-TINY = PRETRAINING | dict(rounds=4, rollouts=24, group=4, rl_lr=1e-2, n_eval_rl=12)
+FIRST_PHASE = dict(d=3, n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=2)
+TINY = change(RECOVERY, **FIRST_PHASE, rounds=4, rollouts=24, group=4, rl_lr=1e-2, n_eval_rl=12)
 
 
 def weights(model: Transformer) -> torch.Tensor:
@@ -61,69 +61,72 @@ def no_pretraining(monkeypatch):
 )
 def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
     with refused(f"{name} = {value!r}", "must be"):
-        RecoveryRun(**TINY | {name: value})
+        change(TINY, **{name: value})
 
 
 def test_the_bad_rate_of_one_phase_is_not_blamed_on_the_other():
     """Both phases have a learning rate."""
     for name in ("lr", "rl_lr"):
         with pytest.raises(ValueError) as caught:
-            RecoveryRun(**TINY | {name: "fast"})
+            change(TINY, **{name: "fast"})
         assert str(caught.value).startswith(f"{name} = 'fast'")
 
 
 def test_configurations_are_frozen():
     with pytest.raises(FrozenInstanceError):
-        RecoveryRun().rounds = 3
+        RECOVERY.rl.rounds = 3
 
 
-@pytest.mark.parametrize("change", [{"temperature": 2}, {"rounds": np.int64(4)}, {"rl_lr": np.float64(0.25)}])
-def test_equal_configurations_have_equal_hashes(change):
-    plain = {name: int(value) if name == "rounds" else float(value) for name, value in change.items()}
-    assert config_hash(RecoveryRun(**TINY | change)) == config_hash(RecoveryRun(**TINY | plain))
+@pytest.mark.parametrize("changed", [{"temperature": 2}, {"rounds": np.int64(4)}, {"rl_lr": np.float64(0.25)}])
+def test_equal_configurations_have_equal_hashes(changed):
+    plain = {name: int(value) if name == "rounds" else float(value) for name, value in changed.items()}
+    assert config_hash(change(TINY, **changed)) == config_hash(change(TINY, **plain))
 
 
 def test_a_hash_names_every_field():
     changes = dict(
         algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1, epochs=2,
-        minibatches=2, n_eval_rl=9, eval_every=2,
+        minibatches=2, clip=0.1, kl=0.05, n_eval_rl=9, eval_every=2,
     )  # fmt: skip
-    own = {field.name for field in fields(RecoveryRun)} - {field.name for field in fields(PretrainingRun)}
-    assert set(changes) == own
-    hashes = {config_hash(RecoveryRun(**TINY | {name: value})) for name, value in changes.items()}
-    assert len(hashes | {config_hash(RecoveryRun(**TINY))}) == 1 + len(changes)
+    assert set(changes) == flat(RECOVERY).keys() - flat(PRETRAINING).keys()
+    hashes = {config_hash(change(TINY, **{name: value})) for name, value in changes.items()}
+    assert len(hashes | {config_hash(TINY)}) == 1 + len(changes)
 
 
 def test_the_start_is_the_pretraining_run_of_the_same_fields():
-    run = RecoveryRun(**TINY | dict(seed=3, modulus=3, p_cot=0.4, style="mistral", lr=0.01, cooldown=0.25))
-    expected = PretrainingRun(
-        **PRETRAINING | dict(seed=3, modulus=3, p_cot=0.4, style="mistral", lr=0.01, cooldown=0.25)
-    )
+    fields = dict(seed=3, modulus=3, p_cot=0.4, style="mistral", lr=0.01, cooldown=0.25, weight_decay=0.1)
+    run = change(TINY, **fields)
+    expected = change(PRETRAINING, **FIRST_PHASE | fields, kind="start on Parity")
     assert run.start == expected
-    assert type(run.start) is PretrainingRun
+    assert type(run.start) is Run
     assert config_hash(run.start) == config_hash(expected) != config_hash(run)
-    assert RecoveryRun(**TINY | dict(algorithm="star", rounds=9)).start == RecoveryRun(**TINY).start
-    assert RecoveryRun(**TINY | dict(seed=1)).start != RecoveryRun(**TINY).start
+    assert change(TINY, algorithm="star", rounds=9).start == TINY.start
+    assert change(TINY, seed=1).start != TINY.start
+    assert TINY.start.start is None
 
 
 def test_the_second_phase_is_configured_field_by_field():
-    run = RecoveryRun(
-        **PRETRAINING, algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1,
-        epochs=3, minibatches=4,
+    run = change(
+        TINY, algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1,
+        epochs=3, minibatches=4, clip=0.1, kl=0.05,
     )  # fmt: skip
-    assert run.posttrain_config == PosttrainConfig(
+    expected = PosttrainConfig(
         algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, lr=0.1,
-        epochs=3, minibatches=4,
+        epochs=3, minibatches=4, clip=0.1, kl=0.05,
     )  # fmt: skip
+    assert isinstance(run.rl, PosttrainConfig)
+    assert asdict(run.rl) == asdict(expected) | dict(n_eval_rl=12, eval_every=1)
+    assert run.pretraining == TINY.pretraining
 
 
 def test_a_run_is_its_parts_with_its_seed_in_each_of_them():
-    run = RecoveryRun(**TINY, seed=3, style="mistral", algorithm="reinforce")
+    run = change(TINY, seed=3, style="mistral", algorithm="reinforce")
     result = run.recover()
     start, before_rl = run.start.train()
     assert torch.equal(weights(result.before), weights(start))
     by_hand = copy.deepcopy(start)
-    log = posttrain(by_hand, run.task, run.posttrain_config, 3)
+    second_phase = PosttrainConfig(algorithm="reinforce", rounds=4, rollouts=24, group=4, lr=1e-2)
+    log = posttrain(by_hand, run.task, second_phase, 3)
     assert torch.equal(weights(result.after), weights(by_hand))
     assert not torch.equal(weights(result.after), weights(result.before))
 
@@ -139,7 +142,7 @@ def test_a_run_is_its_parts_with_its_seed_in_each_of_them():
 
 def test_rounds_are_measured_with_fresh_prompts():
     """The last row against the model that is left."""
-    run = RecoveryRun(**TINY, seed=2)
+    run = change(TINY, seed=2)
     result = run.recover()
     last = result.table.iloc[-1]
     expected = measure(result.after, run.task, 12, 2, 4)
@@ -150,7 +153,7 @@ def test_rounds_are_measured_with_fresh_prompts():
 
 
 def test_the_table_has_both_phases_in_columns_that_they_share():
-    table = RecoveryRun(**TINY).recover().table
+    table = TINY.recover().table
     assert table["phase"].tolist() == ["pretraining"] * 3 + ["rl"] * 5
     assert table["step"].tolist() == [0, 3, 6, 0, 1, 2, 3, 4]
     for column in ("greedy_accuracy", "greedy_long", "sampled_accuracy", "chain_accuracy", "link_error", "n_eval"):
@@ -162,9 +165,8 @@ def test_the_table_has_both_phases_in_columns_that_they_share():
 
 
 def test_length_shares_are_of_every_round_and_length():
-    run = RecoveryRun(**TINY)
-    shares = run.recover().length_share
-    assert shares.shape == (run.rounds + 1, run.d + 2)
+    shares = TINY.recover().length_share
+    assert shares.shape == (4 + 1, 3 + 2)
     assert shares.sum(axis=1).tolist() == pytest.approx([1] * 5)
 
 
@@ -172,7 +174,7 @@ def test_length_shares_are_of_every_round_and_length():
     ("eval_every", "rounds", "measured"), [(1, 2, [0, 1, 2]), (2, 5, [0, 2, 4, 5]), (9, 3, [0, 3]), (2, 0, [0])]
 )
 def test_the_first_and_the_last_round_are_always_measured(eval_every, rounds, measured):
-    table = RecoveryRun(**TINY | dict(eval_every=eval_every, rounds=rounds)).run()
+    table = change(TINY, eval_every=eval_every, rounds=rounds).run()
     during = table[table["phase"] == "rl"]
     assert during["step"].tolist() == list(range(rounds + 1))
     for column in ("greedy_accuracy", "long_probability"):
@@ -181,20 +183,20 @@ def test_the_first_and_the_last_round_are_always_measured(eval_every, rounds, me
 
 
 def test_measuring_less_often_changes_nothing_else():
-    often, rarely = (RecoveryRun(**TINY | dict(eval_every=n)).recover() for n in (1, 3))
+    often, rarely = (change(TINY, eval_every=n).recover() for n in (1, 3))
     assert torch.equal(weights(often.after), weights(rarely.after))
     assert often.table["mean_reward"].equals(rarely.table["mean_reward"])
 
 
 def test_a_run_is_repeatable_and_depends_on_its_seed():
-    first, again, other = (RecoveryRun(**TINY, seed=seed).run() for seed in (0, 0, 1))
+    first, again, other = (change(TINY, seed=seed).run() for seed in (0, 0, 1))
     assert same(first, again)
     assert not same(first, other)
 
 
 def test_a_trained_start_is_left_for_other_runs(tmp_path, no_pretraining):
     """One of another algorithm reads it: not a step of pre-training is taken."""
-    first, second = RecoveryRun(**TINY), RecoveryRun(**TINY, algorithm="star")
+    first, second = TINY, change(TINY, algorithm="star")
     alone = second.recover()
     shared = first.recover(folder=tmp_path)
     start = tmp_path / f"start-{config_hash(first.start)}.safetensors"
@@ -212,7 +214,7 @@ def test_a_trained_start_is_left_for_other_runs(tmp_path, no_pretraining):
 
 @pytest.mark.parametrize("killed_at", [0, 3])
 def test_a_killed_run_goes_on_to_the_same_table(tmp_path, monkeypatch, no_pretraining, killed_at):
-    run = RecoveryRun(**TINY, epochs=2)
+    run = change(TINY, epochs=2)
     whole = run.recover()
 
     def dying(self, done: int, model: Transformer) -> dict:
@@ -220,9 +222,9 @@ def test_a_killed_run_goes_on_to_the_same_table(tmp_path, monkeypatch, no_pretra
             raise KeyboardInterrupt
         return measure_round(self, done, model)
 
-    measure_round = RecoveryRun.measure_round
+    measure_round = Run.measure_round
     with monkeypatch.context() as patch:
-        patch.setattr(RecoveryRun, "measure_round", dying)
+        patch.setattr(Run, "measure_round", dying)
         with pytest.raises(KeyboardInterrupt):
             run.recover(folder=tmp_path)
     no_pretraining()
@@ -233,20 +235,18 @@ def test_a_killed_run_goes_on_to_the_same_table(tmp_path, monkeypatch, no_pretra
     assert (resumed.length_share == whole.length_share).all()
 
 
-def test_run_keeps_its_files_beside_its_checkpoint(tmp_path):
-    run = RecoveryRun(**TINY)
-    name = config_hash(run)
-    table = run.run("cpu", tmp_path / f"{name}.safetensors")
-    assert same(table, run.run())
+def test_run_keeps_its_files_in_its_folder(tmp_path):
+    table = TINY.run("cpu", tmp_path)
+    assert same(table, TINY.run())
     found = {path.name for path in tmp_path.iterdir()}
-    assert found == {f"{name}.safetensors", f"start-{config_hash(run.start)}.safetensors"}
+    assert found == {f"{config_hash(TINY)}.safetensors", f"start-{config_hash(TINY.start)}.safetensors"}
 
 
 def test_a_reward_of_the_user_replaces_the_named_one():
     def zeros(prompts, answers):
         return (answers == 0).mean(axis=1)
 
-    named, own = RecoveryRun(**TINY).recover(), RecoveryRun(**TINY).recover(reward=zeros)
+    named, own = TINY.recover(), TINY.recover(reward=zeros)
     assert torch.equal(weights(named.before), weights(own.before))
     assert not torch.equal(weights(named.after), weights(own.after))
 
@@ -255,14 +255,14 @@ def test_another_reward_does_not_go_on_from_this_ones_checkpoint(tmp_path, refus
     def zeros(prompts, answers):
         return (answers == 0).mean(axis=1)
 
-    RecoveryRun(**TINY).recover(folder=tmp_path)
+    TINY.recover(folder=tmp_path)
     with refused("checkpoint", "another run", "zeros"):
-        RecoveryRun(**TINY).recover(folder=tmp_path, reward=zeros)
+        TINY.recover(folder=tmp_path, reward=zeros)
 
 
 def test_a_line_is_reported_for_each_measurement():
     lines = []
-    RecoveryRun(**TINY | dict(eval_every=2, algorithm="reinforce")).recover(report=lines.append)
+    change(TINY, eval_every=2, algorithm="reinforce").recover(report=lines.append)
     for start in ("step 0 of 6", "step 3 of 6", "step 6 of 6", "round 0 of 4", "round 2 of 4", "round 4 of 4"):
         assert sum(line.startswith(start) for line in lines) == 1
     assert not any(line.startswith("round 1 of") for line in lines)
@@ -272,15 +272,16 @@ def test_a_line_is_reported_for_each_measurement():
 def test_unknown_devices_are_refused(refused, tmp_path, device):
     for folder in (None, tmp_path):
         with refused(f"device = {device!r}", "on this machine"):
-            RecoveryRun(**TINY).recover(device, folder)
+            TINY.recover(device, folder)
 
 
 @pytest.mark.parametrize("profile", RL_PROFILES)
 def test_profiles_are_of_the_main_experiment(profile):
     run = recovery(profile, seed=4)
-    assert (run.d, run.p_cot, run.modulus, run.seed) == (50, 0.25, 2, 4)
+    assert (run.task.d, run.p_cot, run.task.modulus, run.seed) == (50, 0.25, 2, 4)
     assert set(RL_PROFILES) == set(PROFILES)
-    assert run.start == PretrainingRun(**PROFILES[profile], seed=4)  # the model of chapter 02
+    of_chapter_02 = change(PRETRAINING, **PROFILES[profile], seed=4)
+    assert run.start == change(of_chapter_02, kind=run.start.kind)
 
 
 def test_the_smoke_profile_runs():
@@ -309,8 +310,8 @@ def test_unknown_profiles_and_parameters_are_refused(refused):
     ],
 )
 def test_rare_long_demonstrations_get_more_steps_on_a_laptop(profile, p_cot, times):
-    assert recovery(profile, p_cot=p_cot).steps == times * recovery(profile).steps
-    assert recovery(profile, p_cot=p_cot, steps=7).steps == 7
+    assert recovery(profile, p_cot=p_cot).pretraining.steps == times * recovery(profile).pretraining.steps
+    assert recovery(profile, p_cot=p_cot, steps=7).pretraining.steps == 7
 
 
 @pytest.mark.parametrize("steps", [-1, 2.5, "many"])

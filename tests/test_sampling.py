@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from ntprl.tasks.parity import Parity
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, lengths
 from ntprl.transformer import STYLES
 

@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ntprl.book import sweep as sweeping
-from ntprl.book.run import PretrainingRun
-from ntprl.studies.catalogue import Recording, grid
-from ntprl.book.store import collect, config_hash
-from ntprl.studies.recovery.runs import RecoveryRun
+from ntprl import pretrain
+from ntprl.book.recording import Recording, grid
+from ntprl.book.run import Run, change, checkpoint_of, config_hash, described
+from ntprl.book.store import collect
 from ntprl.book.sweep import local_executor, record, run_one, sweep
+from ntprl.studies.recovery.runs import RECOVERY
+from ntprl.studies.threshold.runs import PRETRAINING
 
-BASE = PretrainingRun(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+SIZES = dict(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
+BASE = change(PRETRAINING, **SIZES)
 CONFIGS = grid(BASE, p_cot=(0.1, 0.9), seed=range(2))
 NAMES = [config_hash(config) for config in CONFIGS]
 
@@ -54,12 +56,12 @@ def undisturbed(tmp_path_factory):
 def fail_on(monkeypatch, *bad: str, error: BaseException) -> None:
     """Make the runs of these names raise, leaving the others as they are."""
 
-    def run(self, device="cpu", checkpoint_path=None):
+    def run(self, device="cpu", folder=None):
         if config_hash(self) in bad:
             raise error
-        return self.train(device, checkpoint_path)[1]
+        return self.train(device, checkpoint_of(self, folder))[1]
 
-    monkeypatch.setattr(PretrainingRun, "run", run)
+    monkeypatch.setattr(Run, "run", run)
 
 
 def test_results_are_whole_files_in_order_and_nothing_else(tmp_path, undisturbed):
@@ -69,14 +71,14 @@ def test_results_are_whole_files_in_order_and_nothing_else(tmp_path, undisturbed
     assert sorted(tmp_path.iterdir()) == sorted(paths)  # no checkpoint, no temporary file is left
     assert len(lines) == 1 + len(CONFIGS)
     assert "0 of 4 runs are done, 4 to go" in lines[0]
-    assert all(str(config) in line for config, line in zip(CONFIGS, lines[1:], strict=True))
+    assert all(described(config) in line for config, line in zip(CONFIGS, lines[1:], strict=True))
     assert table(tmp_path).equals(undisturbed)
 
 
 def test_a_result_says_what_was_run(tmp_path):
     name = run_one(CONFIGS[0], tmp_path)
     result = json.loads((tmp_path / f"{name}.json").read_text())
-    assert result["config"] == repr(CONFIGS[0])
+    assert result["config"] == described(CONFIGS[0])
     assert result["provenance"]["resumed"] is False
     assert result["provenance"]["threads"] == torch.get_num_threads()
     assert [row["step"] for row in result["rows"]] == [0, 2, 4]
@@ -89,6 +91,7 @@ def test_any_executor_gives_the_same_table(tmp_path, undisturbed):
     assert table(tmp_path).equals(undisturbed)
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_table(tmp_path, undisturbed):
     with local_executor(2) as executor:
         paths = sweep(CONFIGS, tmp_path, executor, report=silent)
@@ -117,7 +120,7 @@ def test_a_failing_run_is_named_and_loses_no_other(tmp_path, refused, monkeypatc
         with refused("1 of 4 runs failed", NAMES[1], "MemoryError: too large"):
             sweep(CONFIGS, tmp_path, executor, report=lines.append)
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(set(NAMES) - {NAMES[1]})
-    assert sum("FAILED" in line and str(CONFIGS[1]) in line for line in lines) == 1
+    assert sum("FAILED" in line and described(CONFIGS[1]) in line for line in lines) == 1
     sweep(CONFIGS, tmp_path, executor, report=silent)
     assert table(tmp_path).equals(undisturbed)
 
@@ -146,7 +149,7 @@ def test_a_run_that_is_killed_half_way_resumes_from_its_checkpoint(tmp_path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweeping, "write_atomically", killed)
+        patch.setattr("ntprl.book.sweep.write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             run_one(CONFIGS[3], tmp_path)
     assert (tmp_path / f"{NAMES[3]}.safetensors").is_file()
@@ -169,8 +172,8 @@ def test_the_same_configuration_twice_is_one_run(tmp_path):
 def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, device):
     """Processes for the cores of a CPU, one run after the other on a GPU; here with the work taken out."""
     calls = []
-    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
-    monkeypatch.setattr(sweeping, "sweep", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("ntprl.book.sweep.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr("ntprl.book.sweep.sweep", lambda *arguments: calls.append(arguments))
     two = [Recording(name, "Does it work?", "00_tiny", CONFIGS[i::2], "nothing") for i, name in enumerate("ab")]
     record(two, device, workers=1, report=silent, together=3)
     [(configs, folder, executor, asked, _, together)] = calls
@@ -182,27 +185,23 @@ def test_record_runs_whole_recordings_on_what_it_is_told(tmp_path, monkeypatch, 
 def test_small_runs_share_a_gpu(tmp_path, monkeypatch, at_once, processes):
     """As many processes as the most demanding recording allows; none but this one where that is one."""
     used = []
-    monkeypatch.setattr(sweeping, "runs_folder", lambda: tmp_path)
-    monkeypatch.setattr(sweeping, "sweep", lambda configs, folder, executor, *_: used.append(executor))
-    monkeypatch.setattr(sweeping, "local_executor", lambda workers: nullcontext(workers))
+    monkeypatch.setattr("ntprl.book.sweep.runs_folder", lambda: tmp_path)
+    monkeypatch.setattr("ntprl.book.sweep.sweep", lambda configs, folder, executor, *_: used.append(executor))
+    monkeypatch.setattr("ntprl.book.sweep.local_executor", lambda workers: nullcontext(workers))
     record([Recording("a", "Does it work?", "00_tiny", CONFIGS, "", at_once=n) for n in at_once], "cuda")
     assert used == [processes]
 
 
-SHARED = dict(d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)
-RECOVERIES = grid(
-    RecoveryRun(**SHARED, rounds=2, rollouts=8, group=2, n_eval_rl=8), algorithm=("star", "grpo"), seed=range(2)
-)
+BOTH_PHASES = change(RECOVERY, **SIZES, rounds=2, rollouts=8, group=2, n_eval_rl=8)
+RECOVERIES = grid(BOTH_PHASES, algorithm=("star", "grpo"), seed=range(2))
 STARTS = [config_hash(config.start) for config in RECOVERIES[:2]]
 
 
 @pytest.fixture
 def trained_steps(monkeypatch):
     """Grows by one with every step of pre-training."""
-    from ntprl import pretrain as pretraining
-
-    steps, loss = [], pretraining.next_token_loss
-    monkeypatch.setattr(pretraining, "next_token_loss", lambda *arguments: steps.append(1) or loss(*arguments))
+    steps, loss = [], pretrain.next_token_loss
+    monkeypatch.setattr(pretrain, "next_token_loss", lambda *arguments: steps.append(1) or loss(*arguments))
     return steps
 
 
@@ -248,7 +247,7 @@ def test_only_the_starts_of_what_is_left_to_do_are_asked_for(tmp_path, trained_s
 
 
 def test_a_start_that_fails_costs_only_the_runs_that_need_it(tmp_path, refused, monkeypatch):
-    train = PretrainingRun.train
+    train = Run.train
 
     def fail(self, *arguments):
         if self.seed == 1:
@@ -256,7 +255,7 @@ def test_a_start_that_fails_costs_only_the_runs_that_need_it(tmp_path, refused, 
         return train(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PretrainingRun, "train", fail)
+        patch.setattr(Run, "train", fail)
         with refused("2 of 4 runs failed", "MemoryError: too large", *map(config_hash, RECOVERIES[1::2])):
             sweep(RECOVERIES, tmp_path, Inline(), report=silent)
     done = {path.stem for path in tmp_path.glob("*.json")}

@@ -65,36 +65,6 @@ def test_rounds_of_rewarded_sampling(p_0, to_threshold, to_99_percent):
     assert shares[5] == 2**5 * p_0 / (2**5 * p_0 + 1 - p_0)
 
 
-@pytest.mark.parametrize(
-    ("p", "shares"), [(0.25, (0.244, 0.25, 0.253)), (0.1, (0.067, 0.1, 0.143)), (0.05, (0.025, 0.05, 0.094))]
-)
-def test_tempered_long_share_of_parity(p, shares):
-    assert [theory.tempered_long_share(p, tau) for tau in (0.75, 1, 1.5)] == pytest.approx(shares, abs=5e-4)
-
-
-@pytest.mark.parametrize("modulus", [2, 3, 5])
-@pytest.mark.parametrize("p", [0.0, 0.1, 0.7, 1.0])
-def test_temperature_one_leaves_the_long_share_as_it_is(p, modulus):
-    assert theory.tempered_long_share(p, 1.0, modulus) == pytest.approx(p)
-
-
-@pytest.mark.parametrize("tau", [0.5, 2.0])
-def test_tempered_long_share_by_simulation(tau):
-    """Draw first token and stop decision from tempered probabilities that are enumerated, K = 3."""
-    p, n, rng = Fraction(1, 5), 40_000, numpy_rng(0, "sampling")
-
-    def draw(distribution: dict) -> np.ndarray:
-        weights = np.array([float(q) for q in distribution.values()]) ** (1 / tau)
-        return rng.choice(np.array([str(token) for token in distribution]), size=n, p=weights / weights.sum())
-
-    first = draw(theory.blind_next_token(3, p, 1, (), 3))
-    merged = theory.blind_next_token(3, p, 1, (1,), 3)
-    stop = merged.pop(".")
-    goes_on = draw({".": stop, "any link": sum(merged.values())}) == "any link"  # the chain itself is known
-    expected = theory.tempered_long_share(float(p), tau, 3)
-    assert abs((goes_on & (first == "1")).mean() - expected) < 5 * (expected * (1 - expected) / n) ** 0.5
-
-
 @pytest.mark.parametrize(("d", "modulus"), SIZES)
 def test_demonstrations_are_enumerated_whole(d, modulus):
     p = Fraction(1, 7)

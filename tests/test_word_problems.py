@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ntprl.errors import InputError
 from ntprl.tasks.rows import MARK, completion, prompt
+from ntprl.tasks.task import PAD, lengths
 from ntprl.tasks.words import (
     EOS_ID,
     LARGEST,
@@ -19,16 +20,15 @@ from ntprl.tasks.words import (
     VOCABULARY,
     WordProblems,
     decode,
-    draw,
+    draw_problem,
     encode,
     solve,
 )
-from ntprl.tasks.task import PAD, lengths
 
 SIGNS = dict.fromkeys(("buys", "finds", "gets", "wins", "more"), 1)
 SIGNS |= dict.fromkeys(("drops", "loses", "sells", "uses", "fewer"), -1)
 RNG = np.random.default_rng(0)
-QUESTIONS = [draw(RNG) for _ in range(500)]
+QUESTIONS = [draw_problem(RNG) for _ in range(500)]
 TASK = WordProblems()
 
 
@@ -195,7 +195,7 @@ def test_training_never_sees_a_test_problem():
     train, test = TASK.questions(300, rng), TASK.questions(100, rng, test=True)
     assert not any(map(TASK.is_test, train))
     assert all(map(TASK.is_test, test))
-    shares = [TASK.is_test(draw(rng)) for _ in range(2000)]
+    shares = [TASK.is_test(draw_problem(rng)) for _ in range(2000)]
     assert np.mean(shares) == pytest.approx(0.1, abs=0.03)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ntprl.book import store as records
-from ntprl.book import style as figures
+from ntprl.book import store
+from ntprl.book.style import use_style
+from ntprl.records import recording
 from ntprl.studies import scorecard
-from ntprl.studies.recovery import figures as recovery_figures
-from ntprl.studies.catalogue import RECORDINGS
+from ntprl.studies.recovery import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "_static" / "headline.png"
@@ -25,9 +25,9 @@ def with_map(text: str) -> str:
 
 
 def main() -> None:
-    records.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
-    figures.use_style()
-    recovery_figures.recovery(records.load(RECORDINGS["rl_live_seeds"]), d=50, size=(9, 4.4))
+    store.write_atomically(README, with_map(README.read_text(encoding="utf-8")))
+    use_style()
+    figures.recovery(store.load(recording("rl_live_seeds")), d=50, size=(9, 4.4))
     temporary = PICTURE.with_suffix(".tmp")
     plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     temporary.replace(PICTURE)

@@ -19,10 +19,11 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from ntprl.book import store as records
-from ntprl.studies import catalogue as recordings
-from ntprl.errors import InputError, require_number
+from ntprl.book import store
 from ntprl.book.run import require_device
+from ntprl.errors import InputError, require_number
+from ntprl.records import recording
+from ntprl.studies.catalogue import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 TIME_UP = "the time was up; the same command goes on"
@@ -32,22 +33,22 @@ def wanted(device, smoke):
     """Names of the tables that are not recorded yet: of all with `smoke`, else those meant for this kind of device."""
     return [
         name
-        for name, recording in recordings.RECORDINGS.items()
-        if not records.is_recorded(recording) and (smoke or recording.needs_gpu == (device != "cpu"))
+        for name, table in TABLES.items()
+        if not store.is_recorded(table) and (smoke or table.needs_gpu == (device != "cpu"))
     ]
 
 
 def command(name, device, profile, folder):
     """What makes the runs of one table."""
-    chapter = recordings.recording(name).chapter
+    chapter = recording(name).chapter
     if find_spec("papermill") and find_spec("ipykernel"):
         made = [sys.executable, "-m", "papermill", f"chapters/{chapter}.ipynb", f"{folder}/out.ipynb"]
         made += ["--log-output", "--no-progress-bar"]
         for pair in (("record", name), ("device", device), ("profile", profile)):
             made += ["-p", *pair]
         return made
-    call = f"sweep.record([catalogue.recording({name!r}, {profile!r})], {device!r})"
-    return [sys.executable, "-c", f"from ntprl.book import sweep; from ntprl.studies import catalogue; {call}"]
+    call = f"record_table({name!r}, {profile!r}, {device!r})"
+    return [sys.executable, "-c", f"from ntprl.records import record_table; {call}"]
 
 
 def stop(process):
@@ -67,7 +68,7 @@ def stop(process):
 
 def make(name, device, profile, limit_s):
     """Record one table; says what became of it."""
-    recording = recordings.recording(name, profile)
+    table = recording(name, profile)
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command(name, device, profile, folder), cwd=ROOT, start_new_session=True)
         try:
@@ -80,7 +81,7 @@ def make(name, device, profile, limit_s):
             raise
         if code != 0:
             return f"failed with exit code {code}, see above"
-        return f"wrote {records.promote(recording, data=Path(folder) if profile == 'smoke' else None)}"
+        return f"wrote {store.promote(table, data=Path(folder) if profile == 'smoke' else None)}"
 
 
 def main():
@@ -96,7 +97,7 @@ def main():
         require_number("minutes", o.minutes, low=0)
     names = o.names or wanted(o.device, o.smoke)
     for name in names:
-        recordings.recording(name)  # refuse an unknown one before anything runs
+        recording(name)  # refuse an unknown one before anything runs
     start, outcomes, left = time.monotonic(), {}, None
     for name in names:
         print(f"\n== {name}", flush=True)

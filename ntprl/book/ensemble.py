@@ -174,7 +174,7 @@ def pretrain_together(
 # --- runs ---
 
 
-def shape_of(run: Run) -> dict[str, object]:
+def common_fields(run: Run) -> dict[str, object]:
     """Everything that members of one ensemble have in common."""
     return {"kind": run.kind, **{name: value for name, value in flat(run).items() if name not in MAY_DIFFER}}
 
@@ -193,8 +193,8 @@ def require_alike(runs: Sequence[Run]) -> None:
                 f"{described(run)} cannot be trained with others: "
                 "it is not next-token prediction alone, of a Transformer"
             )
-        for name, value in shape_of(runs[0]).items():
-            other = shape_of(run).get(name)
+        for name, value in common_fields(runs[0]).items():
+            other = common_fields(run).get(name)
             if other != value:
                 raise InputError(
                     f"runs with {name} = {value!r} and {name} = {other!r} cannot be trained together: "
@@ -211,7 +211,7 @@ def ensembles(runs: Sequence[object], together: int) -> list[list]:
     alone = []
     for run in runs:
         if can_join(run):
-            alike.setdefault(tuple(shape_of(run).values()), []).append(run)
+            alike.setdefault(tuple(common_fields(run).values()), []).append(run)
         else:
             alone.append([run])
     groups = [sorted(group, key=lambda run: run.p_cot) for group in alike.values()]

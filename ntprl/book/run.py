@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ntprl.errors import InputError, require, require_choice, require_integer
+from ntprl.errors import InputError, require, require_choice, require_integer, require_number
 from ntprl.measure import long_probability, measure
 from ntprl.mixture import Mixture
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
@@ -57,6 +57,7 @@ LATER = {"weight_decay": 0.0, "clip": 0.2, "kl": 0.0}
 PLAIN = (int, float, str, bool)
 
 Config = TypeVar("Config")  # a frozen dataclass with a `kind`, whose fields are plain or parts
+Part = TypeVar("Part")  # a frozen dataclass whose fields are plain
 
 
 def flat(config: object) -> dict[str, object]:
@@ -70,6 +71,12 @@ def flat(config: object) -> dict[str, object]:
         elif field.name not in ("kind", "rl"):
             values[field.name] = field.type(value) if field.type in PLAIN else value
     return values
+
+
+def spelled_alike(part: Part) -> Part:
+    """The same part with its values as `flat` spells them: checkpoints hold them as text."""
+    plain = [field for field in fields(part) if field.init and field.type in PLAIN]
+    return replace(part, **{field.name: field.type(getattr(part, field.name)) for field in plain})
 
 
 def without_later(values: dict[str, object]) -> dict[str, object]:
@@ -158,6 +165,7 @@ class Reinforcement(PosttrainConfig):
     def __post_init__(self) -> None:
         for name in ("n_eval_rl", "eval_every"):
             require_integer(name, getattr(self, name), low=1)
+        require_number("rl_lr", self.lr, low=0, high=1)  # by its flat name, not as the first phase's
         super().__post_init__()
 
 
@@ -190,20 +198,35 @@ class Run:
     kind: str = ""  # under which it is recorded; empty: named by its class and its task
 
     def __post_init__(self) -> None:
-        require(is_dataclass(self.task), "task", self.task, "a frozen dataclass, since its fields name the run")
+        is_task = is_dataclass(self.task) and not isinstance(self.task, type)
+        require(is_task, "task", self.task, "a frozen dataclass, since its fields name the run")
         require_integer("seed", self.seed, low=0)
         self.model.shape(self.task)  # refuses what does not fit, as the mixture does
+        for field in fields(self):
+            if is_dataclass(part := getattr(self, field.name)):
+                object.__setattr__(self, field.name, spelled_alike(part))
         object.__setattr__(self, "p_cot", float(self.mixture.p_cot))
-        object.__setattr__(self, "kind", self.kind or f"{type(self).__name__} on {type(self.task).__name__}")
+        object.__setattr__(self, "kind", self.kind or f"{type(self).__name__} on {self._what}")
 
     @property
     def mixture(self) -> Mixture:
         return Mixture(self.task, self.p_cot)
 
     @property
+    def _what(self) -> str:
+        """Task and model by their classes, whose fields alone would not tell them from others."""
+        model = type(self.model).__name__
+        return type(self.task).__name__ + (f" by {model}" if model != ModelConfig.__name__ else "")
+
+    @property
     def start(self) -> "Run | None":
         """The first phase alone, whose trained model is shared with other runs; None where there is no second."""
-        return None if self.rl is None else replace(self, rl=None, kind=f"start on {type(self.task).__name__}")
+        if self.rl is None:
+            return None
+        kind = f"start on {self._what}"
+        if type(self).measure is not Run.measure:  # its table is shared too
+            kind += f", measured by {type(self).__name__}"
+        return replace(self, rl=None, kind=kind)
 
     def measured_steps(self) -> Collection[int]:
         points = np.linspace(0, self.pretraining.steps, self.evaluation.n_points + 1)

@@ -5,9 +5,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from ntprl.weightings import ALGORITHMS
+
 # Okabe-Ito: told apart by readers with any colour vision
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8c8c8c"
 WIDTH = 7.2  # inches; a column of the book
+OF_METHODS = (GREEN, ORANGE, BLUE, PURPLE, RED, GREY)  # in the order of ALGORITHMS, then again from the first
 
 
 def use_style() -> None:
@@ -22,6 +25,15 @@ def use_style() -> None:
         "legend.frameon": False,
         "grid.color": "#e6e6e6",
     }
+
+
+def method_color(name: str) -> str:
+    """The colour of an algorithm of `weightings`, the same in every figure."""
+    return OF_METHODS[list(ALGORITHMS).index(name) % len(OF_METHODS)]
+
+
+def method_label(name: str) -> str:
+    return ALGORITHMS[name].label or name
 
 
 def rate_axis(ax: Axes, label: str) -> None:

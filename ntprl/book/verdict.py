@@ -39,14 +39,6 @@ def claim(id: str, statement: str, source: str, tables: tuple[str, ...] = (), qu
     return lambda check: Claim(id, statement, source, tables, check, quote)
 
 
-def both_sides(linear: Verdict, transformer: Verdict) -> Verdict:
-    """One verdict of a claim that is tested on the linear chain and on the transformer: the weaker of the two."""
-    order = (NOT_REPRODUCED, PARTLY, REPRODUCED)
-    weaker = min(linear.verdict, transformer.verdict, key=order.index)
-    sides = (("linear chain", linear), ("transformer", transformer))
-    return Verdict(weaker, "; ".join(f"{side} ({verdict}): {text}" for side, (verdict, text) in sides))
-
-
 def rate_text(rate: float, n: int) -> str:
     """.497 [.484, .510]: a rate with its 95 % interval."""
     low, high = interval(rate, n)

@@ -17,7 +17,7 @@ import numpy as np
 from ntprl.errors import require, require_integer, require_number
 
 Kind = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-Reward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (prompts, answers) -> weights in [0, 1]
+AnswerWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (prompts, answers) -> weights in [0, 1]
 Parts = Sequence[tuple[float, Kind]]
 
 
@@ -83,7 +83,7 @@ def _filled(answers: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.hstack((answers, np.zeros((len(x), x.shape[1] - answers.shape[1]))))
 
 
-def draw(parts: Parts, n: int, d: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_answers(parts: Parts, n: int, d: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """n fresh demonstrations: prompts and answers, (n, d) each. The shares of the parts add up to 1."""
     shares = [share for share, _ in parts]
     for share in shares:
@@ -103,7 +103,7 @@ def draw(parts: Parts, n: int, d: int, rng: np.random.Generator) -> tuple[np.nda
 # --- rewards ---
 
 
-def lengths(y: np.ndarray) -> np.ndarray:
+def answer_lengths(y: np.ndarray) -> np.ndarray:
     """Tokens of each answer, (n,)."""
     return (y != 0).sum(axis=1)
 
@@ -115,7 +115,7 @@ def wrong_links(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def r_e2e(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """1 if the last token is the parity, else 0; an answer without a token is wrong."""
-    last = np.take_along_axis(y, np.maximum(lengths(y) - 1, 0)[:, None], axis=1)[:, 0]
+    last = np.take_along_axis(y, np.maximum(answer_lengths(y) - 1, 0)[:, None], axis=1)[:, 0]
     return (last == np.prod(x, axis=1)).astype(float)
 
 
@@ -126,16 +126,16 @@ def r_cot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def r_process(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A long answer's share of right links, 2..d; 1 for the bare parity, else 0."""
-    share = 1 - wrong_links(x, y).sum(axis=1) / np.maximum(lengths(y) - 1, 1)
-    return np.where(lengths(y) > 1, share, r_e2e(x, y))
+    share = 1 - wrong_links(x, y).sum(axis=1) / np.maximum(answer_lengths(y) - 1, 1)
+    return np.where(answer_lengths(y) > 1, share, r_e2e(x, y))
 
 
-def with_length_cost(reward: Reward, cost: float) -> Reward:
+def with_length_cost(reward: AnswerWeight, cost: float) -> AnswerWeight:
     """reward times 1 - cost * tokens; an answer of d tokens must keep a positive weight."""
     require_number("cost", cost, low=0, high=1)
 
     def charged(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         require(cost * y.shape[1] < 1, "cost", cost, f"below 1/d = 1/{y.shape[1]}")
-        return reward(x, y) * (1 - cost * lengths(y))
+        return reward(x, y) * (1 - cost * answer_lengths(y))
 
     return charged

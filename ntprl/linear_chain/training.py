@@ -152,7 +152,7 @@ def _in_threads(run: Callable, runs: list[tuple]) -> list:
         return list(pool.map(lambda arguments: run(*arguments), runs))
 
 
-def fit(
+def train_chains(
     d: int,
     p_cot: float | Iterable[float],
     n_samples: int,
@@ -174,7 +174,7 @@ def fit(
     return {run: model for run, (model, _, _) in zip(runs, results, strict=True)}
 
 
-def star(
+def star_table(
     d: int,
     p_cot: float | Iterable[float],
     n_samples: int,

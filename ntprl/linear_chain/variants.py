@@ -22,7 +22,16 @@ from scipy.linalg import solve
 from scipy.special import expit, log_expit
 
 from ntprl.errors import InputError, require, require_integer, require_number
-from ntprl.linear_chain.answers import Parts, Reward, draw, full, lengths, prompts, r_e2e, wrong_links
+from ntprl.linear_chain.answers import (
+    AnswerWeight,
+    Parts,
+    answer_lengths,
+    draw_answers,
+    full,
+    prompts,
+    r_e2e,
+    wrong_links,
+)
 from ntprl.linear_chain.sgd import compiled, logistic
 from ntprl.seeds import numpy_rng
 
@@ -149,7 +158,7 @@ class GeneralChain:
         return self._answers(x, decide)
 
 
-def fit(
+def fit_chain(
     x: np.ndarray,
     y: np.ndarray,
     weights: np.ndarray | None = None,
@@ -184,12 +193,14 @@ def fit(
     return GeneralChain(tuple(stops), tuple(signs), checks)
 
 
-def pretrain(parts: Parts, d: int, n: int, seed: int = 0, **options) -> GeneralChain:
-    """The fit to n fresh demonstrations; options as in `fit`. Runs with the same seed see the same prompts."""
-    return fit(*draw(parts, n, d, numpy_rng(seed, "data")), **options)
+def pretrain_chain(parts: Parts, d: int, n: int, seed: int = 0, **options) -> GeneralChain:
+    """The fit to n fresh demonstrations; options as in `fit_chain`. Runs with the same seed see the same prompts."""
+    return fit_chain(*draw_answers(parts, n, d, numpy_rng(seed, "data")), **options)
 
 
-def star(model: GeneralChain, rewards: list[Reward], n: int, seed: int = 0, lam: float = RIDGE) -> list[GeneralChain]:
+def star_models(
+    model: GeneralChain, rewards: list[AnswerWeight], n: int, seed: int = 0, lam: float = RIDGE
+) -> list[GeneralChain]:
     """The models after each round of STaR, one reward a round: a fit to n rollouts, each weighted by its reward."""
     require_integer("n", n, low=1)
     models = []
@@ -197,12 +208,12 @@ def star(model: GeneralChain, rewards: list[Reward], n: int, seed: int = 0, lam:
         rng = numpy_rng(seed, "rollouts", number)
         x = prompts(n, model.d, rng)
         y = model.sample(x, rng)
-        model = fit(x, y, reward(x, y), lam, model.checks)
+        model = fit_chain(x, y, reward(x, y), lam, model.checks)
         models.append(model)
     return models
 
 
-def measure(model: GeneralChain, seed: int = 0, n: int = 10_000) -> dict[str, float]:
+def measure_chain(model: GeneralChain, seed: int = 0, n: int = 10_000) -> dict[str, float]:
     """Rates on n fresh prompts: of sampled answers those of more than one token, `long`, and the wrong links in these,
     `noise`; of greedy ones the right, `accuracy`, the whole right chains, `full`, and their `length`."""
     rng = numpy_rng(seed, "evaluation")
@@ -210,9 +221,9 @@ def measure(model: GeneralChain, seed: int = 0, n: int = 10_000) -> dict[str, fl
     drawn, greedy = model.sample(x, rng), model.greedy(x)
     links = (drawn[:, 1:] != 0).sum()
     return {
-        "long": float((lengths(drawn) > 1).mean()),
+        "long": float((answer_lengths(drawn) > 1).mean()),
         "noise": float(wrong_links(x, drawn).sum() / links) if links else float("nan"),
         "accuracy": float(r_e2e(x, greedy).mean()),
         "full": float((greedy == full(x)).all(axis=1).mean()),
-        "length": float(lengths(greedy).mean()),
+        "length": float(answer_lengths(greedy).mean()),
     }

@@ -16,7 +16,7 @@ DTYPES = {"float32": 4, "bfloat16": 2}  # bytes of a number
 class LlamaConfig:
     model: str = "meta-llama/Llama-3.2-3B"  # name on the Hugging Face hub, or a local folder with safetensors
     model_revision: str | None = None  # commit of the model on the hub; None: the newest
-    dataset: str = "openai/gsm8k"  # a name in sources.SOURCES, generated, or a local file or folder
+    dataset: str = "openai/gsm8k"  # a name in data.SOURCES, generated, or a local file or folder
     dataset_revision: str | None = None  # commit of the data set on the hub; None: the one pinned in SOURCES
     p_cot: float = 0.25  # share of demonstrations that are worked solutions
     draw: int | None = None  # None: a row's kind depends on its question alone; a number deals the kinds anew

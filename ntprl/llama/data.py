@@ -23,6 +23,7 @@ SPLITS = ("train", "test")
 HELD_OUT = 0.1  # share of the rows that are for tests where the data set has no test split
 KINDS = (".jsonl", ".parquet")
 CALCULATOR = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator marks, <<48/2=24>>
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and nobody can write
 GSM8K_MARK = "####"  # of the files, whatever mark the demonstrations use
 
 
@@ -45,7 +46,7 @@ SOURCES = {
     "openai/gsm8k": Source("740312add88f781978c0658806c59bc2815b9866", ("main",)),
     "EleutherAI/hendrycks_math": Source("21a5633873b6a120296cce3e2df9d5550074f4a3", MATH_SUBJECTS),
 }
-GENERATED = "generated"  # problems of word_problems, which need no network and no file
+GENERATED = "generated"  # problems of tasks.words, which need no network and no file
 N_GENERATED = {"train": 7473, "test": 1319}  # as many as GSM8K has
 
 Record = tuple[str, dict]  # where it stands, its fields
@@ -114,9 +115,10 @@ def to_row(fields: dict, where: str, remove_marks: bool = True) -> Row:
 
 
 def _text(fields: dict, column: str, where: str) -> str:
-    if not isinstance(fields[column], str):
-        raise InputError(f"{where} has {column} = {fields[column]!r}: expected text")
-    return fields[column]
+    value = fields[column]
+    if not isinstance(value, str) or SURROGATE.search(value):
+        raise InputError(f"{where} has {column} = {value!r}: expected text")
+    return value
 
 
 def last_boxed(text: str) -> str | None:
@@ -183,6 +185,7 @@ def _find(path: Path, split: str) -> tuple[list[Path], bool]:
 
 
 def _read(file: Path) -> Iterator[Record]:
+    # Not by datasets.load_dataset: it guesses types (2024-01-01 becomes a date) and knows no line of a broken file.
     if file.suffix == ".parquet":
         needed("pyarrow")
         try:
@@ -202,7 +205,7 @@ def _read(file: Path) -> Iterator[Record]:
         if line.strip():
             try:
                 fields = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # also of numbers too long, and brackets too deep
                 raise InputError(f"line {number} of {file} is no JSON ({error})") from None
             if not isinstance(fields, dict):
                 raise InputError(f"line {number} of {file} is no JSON object with named fields")

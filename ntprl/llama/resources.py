@@ -88,7 +88,7 @@ class Assumptions:
     short_tokens: float = 6  # mean of an answer alone
 
 
-def shape_of(model: str) -> Shape | None:
+def model_shape(model: str) -> Shape | None:
     """Of a known name, or of a local folder by its config.json; None for anything else."""
     path = Path(model).expanduser() / "config.json"
     if model in SHAPES or not path.is_file():
@@ -170,7 +170,7 @@ def estimate(run: LlamaConfig | str, assumptions: Assumptions | None = None) -> 
     """
     a = assumptions or Assumptions()
     run = preset(run) if isinstance(run, str) else run
-    shape = shape_of(run.model)
+    shape = model_shape(run.model)
     require(shape is not None, "model", run.model, f"one of {', '.join(SHAPES)}, or a local folder with a config.json")
     billions = {
         "parameters_billion": shape.parameters / 1e9,
@@ -218,7 +218,7 @@ def require_gpus(run: LlamaConfig, free: list[int] | None = None, processes: int
             f"gpus = {run.gpus}, but {processes} process{'es' if processes > 1 else ''} share this run: start it with "
             f"{launch_command('llama-3.1-8b')} or set gpus = {processes}"
         )
-    shape = shape_of(run.model)
+    shape = model_shape(run.model)
     if shape is None:
         return
     smallest = min(free[: run.gpus]) / GB

@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from ntprl.book.run import config_hash
-from ntprl.book.store import write_atomically
+from ntprl.book.store import runs_folder, write_atomically
 from ntprl.errors import InputError, require
 from ntprl.llama.config import LlamaConfig
 from ntprl.llama.data import load_rows
 from ntprl.llama.evaluation import evaluate
 from ntprl.llama.hub import needed
 from ntprl.llama.resources import require_dtype, require_gpus
-from ntprl.llama.training import Callback, grpo, release, sft
-from ntprl.llama.weights import load_model, load_tokenizer, rehearsal
+from ntprl.llama.training import MeasureCallback, release, trl_grpo, trl_sft
+from ntprl.llama.weights import load_tokenizer, load_weights, rehearsal
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.rows import Row, long_ones
 
@@ -72,7 +72,7 @@ def measuring(
     measures: Measures,
     report: Report,
     is_writer: bool = True,
-) -> Callback:
+) -> MeasureCallback:
     """What is called in the middle of training: evaluate, add a row to the table, report it in a line."""
 
     def callback(step: int, model: Any) -> None:
@@ -128,17 +128,17 @@ def run(config: LlamaConfig, folder: Path | str, report: Report = print) -> pd.D
         if (folder / name / "model" / "config.json").is_file():
             return
         callback = measuring(name, tokenizer, held_out, config, measures, report, is_writer)
-        model = load_model(source, revision, dtype=config.dtype if config.lora else "float32")
+        model = load_weights(source, revision, dtype=config.dtype if config.lora else "float32")
         train_phase(model, tokenizer, train, config, folder / name, callback, resume=True, **more)
 
     source, revision, reference = config.model, config.model_revision, None
     if config.sft_steps:
-        phase("sft", sft, source, revision)
+        phase("sft", trl_sft, source, revision)
         release()
         reference = folder / "sft" / "model"
         source, revision = str(reference), None
     if config.rl_steps:
-        phase("rl", grpo, source, revision, reference=reference)
+        phase("rl", trl_grpo, source, revision, reference=reference)
         release()
     return measures.table()
 
@@ -180,19 +180,24 @@ def dry_run(config: LlamaConfig, report: Report = print) -> pd.DataFrame:
     )
     with TemporaryDirectory() as name:
         measures = Measures(Path(name) / TABLE)
-        for phase, train_phase in (("sft", sft), ("rl", grpo)):
+        for phase, train_phase in (("sft", trl_sft), ("rl", trl_grpo)):
             callback = measuring(phase, tokenizer, held_out, small, measures, lambda _: None)
             model = train_phase(model, tokenizer, train[:FEW], small, Path(name) / phase, callback)
             log = pd.read_csv(Path(name) / phase / "log.csv").iloc[0]
             shown = f"loss {log['loss']:.3f}" if phase == "sft" else f"mean reward {log['reward']:.2f}"
             report(f"{phase}: 1 step, {shown}; model saved as safetensors and measured on {small.n_eval} rows")
-            model = load_model(str(Path(name) / phase / "model"))  # as a real run does
+            model = load_weights(str(Path(name) / phase / "model"))  # as a real run does
         table = measures.table()
     report(f"dry run done in {time.perf_counter() - clock:.0f} s: the path works, the numbers mean nothing")
     return table
 
 
-# --- as a recording lists it ---
+# --- as chapters and recordings ask for it ---
+
+
+def in_runs_folder(config: LlamaConfig) -> pd.DataFrame:
+    """`run` in a folder of its own below runs/."""
+    return run(config, runs_folder() / f"llama-{config_hash(LlamaRun(**asdict(config)))}")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ntprl.llama.evaluation import CHAT, messages, prompt_ids
 from ntprl.llama.hub import needed, quiet
 from ntprl.tasks.rows import Row, completion, long_ones, prompt
 
-Callback = Callable[[int, Any], None]  # (optimiser steps done, model); called in the middle of training
+MeasureCallback = Callable[[int, Any], None]  # (optimiser steps done, model); called in the middle of training
 
 # --- data ---
 
@@ -176,7 +176,7 @@ def adapters(config: LlamaConfig) -> Any:
     )
 
 
-def calls(callback: Callback, every: int) -> Any:
+def calls(callback: MeasureCallback, every: int) -> Any:
     """The callback as the trainers want it: before the first step, every so many steps and after the last."""
 
     class Calls(needed("transformers").TrainerCallback):
@@ -224,13 +224,13 @@ def _finish(trainer: Any, tokenizer: Any, folder: Path, resume: bool) -> Any:
     return model
 
 
-def sft(
+def trl_sft(
     model: Any,
     tokenizer: Any,
     rows: Sequence[Row],
     config: LlamaConfig,
     folder: Path,
-    callback: Callback | None = None,
+    callback: MeasureCallback | None = None,
     resume: bool = False,
 ) -> Any:
     """Fine-tune a loaded model on demonstrations of the rows, a share p_cot of them long; returns the trained model.
@@ -251,19 +251,19 @@ def sft(
         return _finish(trainer, tokenizer, folder, resume)
 
 
-def grpo(
+def trl_grpo(
     model: Any,
     tokenizer: Any,
     rows: Sequence[Row],
     config: LlamaConfig,
     folder: Path,
-    callback: Callback | None = None,
+    callback: MeasureCallback | None = None,
     resume: bool = False,
     reference: Path | None = None,
 ) -> Any:
     """Reinforce a loaded model by GRPO on the questions of the rows; returns the trained model.
 
-    Writes what `sft` writes. The model that beta > 0 keeps near is loaded by TRL from where the given model says it
+    Writes what `trl_sft` writes. The model that beta > 0 keeps near is loaded by TRL from where the given model says it
     came from, which may not be the weights it has now: so they are saved first, unless `reference` is a folder of them.
     """
     trl, folder = needed("trl"), Path(folder)

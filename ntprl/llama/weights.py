@@ -40,7 +40,7 @@ def require_safetensors(folder: Path) -> None:
     raise InputError(f"{folder} holds no weights: there is no .safetensors file")
 
 
-def load_model(name: str, revision: str | None = None, dtype: str = "float32") -> Any:
+def load_weights(name: str, revision: str | None = None, dtype: str = "float32") -> Any:
     """A causal language model from a folder or from the hub, on the CPU."""
     transformers, torch = needed("transformers"), needed("torch")
     folder = local_folder(name)
@@ -122,7 +122,7 @@ def rehearsal(name: str, seed: int = 0) -> tuple[Any, Any, str]:
         tokenizer = load_tokenizer(name)
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         if size <= 4 * LARGEST_TINY:
-            return load_model(name), tokenizer, f"the model in {name}"
+            return load_weights(name), tokenizer, f"the model in {name}"
         return tiny_model(tokenizer, seed), tokenizer, f"a tiny random Llama with the tokenizer in {name}"
     try:
         tokenizer = load_tokenizer(name, offline=True)

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from ntprl.proofs import exact_chain
 from ntprl.proofs.assertions import Formula, hold
-from ntprl.proofs.exact_chain import Law, LinearChain, arrays, chain, demonstrations, fit, margin_law
+from ntprl.proofs.exact_chain import ExactChain, Law, arrays, chain, demonstrations, fit_exactly, margin_law
 from ntprl.proofs.heads import coin, odds, prompts
 from ntprl.seeds import numpy_rng
 
@@ -43,7 +43,7 @@ class Deviations:
         return self.first + self.stop + 2 * self.never
 
     @classmethod
-    def of(cls, model: LinearChain, q: float) -> "Deviations":
+    def of(cls, model: ExactChain, q: float) -> "Deviations":
         d = model.d
         delta = model.weights["first"] - first_logit(q) * np.eye(d)[0]
         stop = [model.score("stop", x, x[:1]) - stop_logit(q) for x in prompts(d)]
@@ -69,7 +69,7 @@ def spread(law: Law) -> float:
     return max(root_mean_square([v - 1 for v in part]) for part in (long, short))
 
 
-def near_ideal(d: int, q: float, size: float, seed: int, lam: float = 1e-5) -> LinearChain:
+def near_ideal(d: int, q: float, size: float, seed: int, lam: float = 1e-5) -> ExactChain:
     """Ridge minimisers on D(q), pushed by vectors of length `size`, the first one along x_1."""
     rng = numpy_rng(seed, "init")
 
@@ -79,10 +79,10 @@ def near_ideal(d: int, q: float, size: float, seed: int, lam: float = 1e-5) -> L
             direction = np.eye(m)[0]
         return size * direction / np.linalg.norm(direction)
 
-    return fit(demonstrations(d, q), lam, push)
+    return fit_exactly(demonstrations(d, q), lam, push)
 
 
-def near_cases() -> Iterable[tuple[LinearChain, float, Deviations]]:
+def near_cases() -> Iterable[tuple[ExactChain, float, Deviations]]:
     for seed, q, size in product(range(3), (0.05, 0.3), (1e-4, 3e-3)):
         model = near_ideal(4, q, size, seed)
         yield model, q, Deviations.of(model, q)
@@ -131,7 +131,7 @@ def check_near_heads(first: Formula = (10, 18), stop: Formula = (4, 16 / 3), lin
         q, k = shares_of(law)[0], spread(law)
         if 2 * (first[0] * k + first[1] * lam) >= 1 / 4:  # the lemma asks for sqrt(d) times it to be below
             continue
-        new = fit(law, lam)
+        new = fit_exactly(law, lam)
         p_0 = min(q, 1 / 3)
         found = Deviations.of(new, q)
         bounds = {

@@ -18,7 +18,7 @@ from scipy.special import expit
 from ntprl import theory
 from ntprl.proofs import exact_chain
 from ntprl.proofs.assertions import Formula, agree, hold
-from ntprl.proofs.exact_chain import LinearChain, chain, demonstrations, heads_of, margin_law
+from ntprl.proofs.exact_chain import ExactChain, chain, demonstrations, heads_of, margin_law
 from ntprl.seeds import numpy_rng
 
 SHARES = (Fraction(1, 50), Fraction(1, 4), Fraction(1, 3), Fraction(9, 10))
@@ -59,7 +59,7 @@ def check_heads(
             found = len(exact_chain.margin(head, x, True))
             agree("def-chain", f"size of head {head} at d = {d}", size(head, d), found)
             hold("def-chain", found <= 3 * d, f"head {head} has {found} > 3d features at d = {d}")
-        model = LinearChain({head: rng.normal(size=int(size(head, d))) for head in heads_of(d)})
+        model = ExactChain({head: rng.normal(size=int(size(head, d))) for head in heads_of(d)})
         total = sum(model.probability(x, answer) for n in (1, d) for answer in prompts(n))
         agree("def-chain", "probability of all answers", 1, total, 1e-12)
 
@@ -77,7 +77,7 @@ def check_loss(slope: Callable = lambda z: -1 / (1 + sympy.exp(z)), steepest: fl
     hold("def-training", (expit(grid) * expit(-grid)).max() <= 0.25, "sigma has a slope above 1/4")
 
 
-def ideal(d: int, p: float, high: float = 40.0) -> LinearChain:
+def ideal(d: int, p: float, high: float = 40.0) -> ExactChain:
     """The calibrated chain: logits of Lemma 3 without ridge, where `high` stands for infinity."""
     first, stop = np.zeros(d), np.zeros(2 * d + 2)
     first[0] = log((1 + p) / (1 - p))
@@ -87,7 +87,7 @@ def ideal(d: int, p: float, high: float = 40.0) -> LinearChain:
     for l in range(2, d + 1):  # noqa: E741
         weights[l] = np.zeros(2 * d + l - 1)
         weights[l][d + l - 1 + l - 1] = high
-    return LinearChain(weights)
+    return ExactChain(weights)
 
 
 def check_calibrated(accuracy: Formula = lambda p: (1 + p) / 2) -> float:
@@ -164,7 +164,7 @@ def check_blind(
     worst = 0.0
     for d, p, lam in product((3, 4), (0.1, 0.5), (0.1, 1e-4)):
         stated = equations(p, lam)
-        model = exact_chain.fit(demonstrations(d, p), lam)
+        model = exact_chain.fit_exactly(demonstrations(d, p), lam)
         for head in heads_of(d):
             w = np.zeros_like(model.weights[head])
             if head == "first":
@@ -185,7 +185,7 @@ def check_logits(
     """lem-blind, without ridge: the first logit and the stop logit after a right first token, as lambda -> 0."""
     worst = 0.0
     for p in (0.02, 0.25, 1 / 3, 0.7):
-        model = exact_chain.fit(demonstrations(3, p), 1e-7)
+        model = exact_chain.fit_exactly(demonstrations(3, p), 1e-7)
         for x in prompts(3):
             worst = max(worst, agree("lem-blind", "first logit", first(p) * x[0], model.score("first", x), 1e-4))
             worst = max(worst, agree("lem-blind", "stop logit", stop(p), model.score("stop", x, x[:1]), 1e-4))

@@ -121,7 +121,7 @@ def check_pretraining(
             direction = rng.normal(size=m)
             return size * direction / np.abs(direction).sum()  # moves no score by more than `size`
 
-        model = exact_chain.fit(demonstrations(d, p), lam, nudge)
+        model = exact_chain.fit_exactly(demonstrations(d, p), lam, nudge)
         for x in prompts(d):
             right = chain(x)
             worst = max(worst, agree("thm-pretraining", "pi(chain)", long(p), model.probability(x, right), eps))

@@ -16,7 +16,7 @@ from ntprl.proofs.deviations import (
     near_ideal,
     shares_of,
 )
-from ntprl.proofs.exact_chain import LinearChain, chain, demonstrations, fit
+from ntprl.proofs.exact_chain import ExactChain, chain, demonstrations, fit_exactly
 from ntprl.proofs.heads import odds, prompts
 from ntprl.proofs.pretraining import enough
 from ntprl.seeds import numpy_rng
@@ -137,7 +137,7 @@ def check_star_constants(divisor: float = 64, growth: float = GROWTH) -> None:
         hold("thm-star", sgd <= zeta * (1 + 1e-9), f"SGD error {sgd:.3g} > {zeta:.3g} at d = {d}, p_0 = {p_0:.3g}")
 
 
-def star_rounds(d: int, p_0: float, lam: float, size: float, rounds: int) -> list[tuple[LinearChain, float]]:
+def star_rounds(d: int, p_0: float, lam: float, size: float, rounds: int) -> list[tuple[ExactChain, float]]:
     """Chains after 0, 1, ... rounds of STaR with the chain reward, and the long share each was trained on."""
     rng = numpy_rng(5, "init")
 
@@ -148,7 +148,7 @@ def star_rounds(d: int, p_0: float, lam: float, size: float, rounds: int) -> lis
     law, history = demonstrations(d, p_0), []
     for _ in range(rounds + 1):
         share = float(sum(w for _, is_long, w in law if is_long) / sum(w for *_, w in law))
-        model = fit(law, lam, nudge)
+        model = fit_exactly(law, lam, nudge)
         history.append((model, share))
         law = model.kept()
     return history
@@ -186,7 +186,7 @@ def check_growth_in_practice(limit: float = 1.5) -> float:
     for seed, q, size in product(range(3), (0.1, 0.25), (1e-4, 1e-3)):
         before = near_ideal(4, q, size, seed, lam)
         law = before.kept()
-        now = Deviations.of(fit(law, lam), shares_of(law)[0])
+        now = Deviations.of(fit_exactly(law, lam), shares_of(law)[0])
         worst = max(worst, (now.first + now.stop) / Deviations.of(before, q).size)
     hold("rem-growth", worst < limit, f"deviations grew by {worst:.2f} in a round, stated {limit}")
     return worst
@@ -196,7 +196,7 @@ def check_outcome(bound: Formula = lambda never, kept: 2 * never / kept) -> floa
     """prop-outcome: distance between what the two rewards keep, by listing every answer; none if nothing is wrong."""
     worst = 0.0
     for q, link, lam in product((0.1, 0.4), (2.0, 4.0, 40.0), (1e-2, 1e-5)):
-        model = fit(demonstrations(3, q), lam)
+        model = fit_exactly(demonstrations(3, q), lam)
         for l in (2, 3):  # noqa: E741
             model.weights[l][:] = 0
             model.weights[l][3 + 2 * l - 2] = link

@@ -21,7 +21,7 @@ def chapters_of(claim: Claim) -> list[str]:
     return sorted({claim.chapter} | {recording.chapter for recording in recordings_of(claim)})
 
 
-def judged(claim: Claim) -> Verdict:
+def verdict_of(claim: Claim) -> Verdict:
     """The claim's check over its tables; not yet run if one is missing."""
     missing = [recording.name for recording in recordings_of(claim) if not store.is_recorded(recording)]
     if missing:
@@ -34,7 +34,7 @@ def verdict_text(*ids: str) -> str:
     paragraphs = []
     for id in ids:
         require_choice("claim", id, CLAIMS)
-        word, evidence = judged(CLAIMS[id])
+        word, evidence = verdict_of(CLAIMS[id])
         paragraphs.append(textwrap.fill(f"{id}, {word}: {evidence}", width=store.TEXT_WIDTH))
     return "\n\n".join(paragraphs)
 
@@ -71,7 +71,7 @@ def card_table() -> pd.DataFrame:
                 "id": claim.id,
                 "claim": claim.statement,
                 "source": claim.source,
-                **judged(claim)._asdict(),
+                **verdict_of(claim)._asdict(),
                 "provenance": provenance_line(claim),
                 "chapter": claim.chapter,
             }
@@ -84,7 +84,7 @@ def markdown_cards(claims: Iterable[Claim]) -> str:
     """Each claim as a short Markdown paragraph: verdict, the paper's words, our numbers, link and command."""
     cards = []
     for claim in claims:
-        word, evidence = judged(claim)
+        word, evidence = verdict_of(claim)
         words = f" In the paper: “{claim.quote}”." if claim.quote else ""
         lines = [
             evidence + ".",
@@ -104,6 +104,6 @@ def claim_map() -> str:
         chapters = ", ".join(f"[{name[:2]}](chapters/{name}.ipynb)" for name in chapters_of(claim))
         tables = "<br>".join(f"`{recording.name}`" for recording in recordings_of(claim)) or "live"
         cost = "<br>".join(recording.cost for recording in recordings_of(claim)) or "seconds"
-        word = judged(claim).verdict
+        word = verdict_of(claim).verdict
         lines.append(f"| {claim.id} | {claim.statement} | {word} | {chapters} | {tables} | {cost} |")
     return "\n".join(lines)

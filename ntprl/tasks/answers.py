@@ -186,7 +186,11 @@ def _is_unit(tail: str) -> bool:
 
 
 class _Worker:
-    """A process that compares LaTeX answers, so that it can be killed in the middle of anything."""
+    """A process that compares LaTeX answers, so that it can be killed in the middle of anything.
+
+    By hand, because the workers of pebble are multiprocessing's: they run a script without a `__main__` guard again,
+    a fork that exits kills those of its parent, and a child of multiprocessing that has asked never ends.
+    """
 
     def __init__(self) -> None:
         if find_spec("math_verify") is None:

@@ -52,7 +52,7 @@ def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[rng.integers(len(options))]
 
 
-def draw(rng: np.random.Generator, low: int = 2, high: int = MOST_STEPS) -> str:
+def draw_problem(rng: np.random.Generator, low: int = 2, high: int = MOST_STEPS) -> str:
     """The text of a fresh problem with `low` to `high` steps, evenly many of each."""
     item, names = pick(rng, ITEMS), list(rng.permutation(NAMES))
     who, value = names.pop(), int(rng.integers(2, 21))
@@ -171,7 +171,7 @@ class WordProblems:
         """n fresh problems of the training or of the test part."""
         found: list[str] = []
         while len(found) < n:
-            question = draw(rng, self.low, self.high)
+            question = draw_problem(rng, self.low, self.high)
             if self.is_test(question) == test:
                 found.append(question)
         return found
@@ -202,7 +202,7 @@ class WordProblems:
         return self._answers(prompts, False)
 
     def final(self, answers: np.ndarray) -> np.ndarray:
-        """The whole number that an answer ends on, by `checking.final_answer`; PAD without one or without an end."""
+        """The whole number that an answer ends on, by `answers.final_answer`; PAD without one or without an end."""
         mine, found = said(answers, EOS_ID), np.full(len(answers), PAD)
         for i in np.flatnonzero(mine.any(axis=1)):
             number = final_answer(decode(answers[i][mine[i]]), self.mark)

@@ -15,7 +15,7 @@ from scipy.special import expit
 from ntprl.book.run import from_profile
 from ntprl.errors import require, require_choice, require_integer
 from ntprl.linear_chain.chain import LinearChain, inputs
-from ntprl.linear_chain.training import REWARDS, default_ridge, fit, population, require_positive, star
+from ntprl.linear_chain.training import REWARDS, default_ridge, population, require_positive, star_table, train_chains
 
 # Chains lighter than this are not added up: an untrained chain of 50 links has millions of them, and only r_e2e needs
 # the sum. Its column `unresolved` says how much was left out.
@@ -60,7 +60,7 @@ class ChainRun:
         return None
 
     def train(self) -> LinearChain:
-        (model,) = fit(self.d, self.p_cot, self.n_samples, seeds=self.seed).values()
+        (model,) = train_chains(self.d, self.p_cot, self.n_samples, seeds=self.seed).values()
         return model
 
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
@@ -87,9 +87,9 @@ class ChainStarRun(ChainRun):
         super().__post_init__()
 
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
-        """The table of `runs.star` for this share and seed."""
+        """The table of `training.star_table` for this share and seed."""
         require_cpu(device)
-        table = star(
+        table = star_table(
             self.d,
             self.p_cot,
             self.n_samples,
@@ -135,7 +135,7 @@ def locate_flip(
     x = inputs(d, 1024, seed)
 
     def goes_on(p: float) -> bool:
-        (model,) = fit(d, p, n_samples, seeds=seed).values()
+        (model,) = train_chains(d, p, n_samples, seeds=seed).values()
         return bool((model.greedy(x)[:, 1] != 0).mean() > 0.5)
 
     require(not goes_on(low) and goes_on(high), "low, high", (low, high), "on the two sides of the flip")
@@ -149,7 +149,7 @@ def ridge_long(d: int, p_cot: float, n_samples: int) -> float:
     """P(long) of the population's minimisers at the default ridge of n_samples.
 
     Ridge adds to the mass of going on what is small only beside a large p_cot: with the stop logits g and h of
-    `runs`, P(long) would be p + lambda (g + h)/2 if the first token had no ridge of its own.
+    `training`, P(long) would be p + lambda (g + h)/2 if the first token had no ridge of its own.
     """
     best = population(d, p_cot, *default_ridge(d, n_samples, max(p_cot * n_samples, 1)))
     right_first = expit(best.first)

@@ -1,7 +1,7 @@
 """What chapters/proofs/linear_chain.md says beyond the paper, on trained linear chains.
 
 An experiment fits `variants.GeneralChain` to fresh samples and returns a tidy table: one row for each case and
-seed, the prediction of `beyond_theory` beside what was measured.
+seed, the prediction of `one_rule.predictions` beside what was measured.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,13 +14,14 @@ import pandas as pd
 from scipy.stats import t as student
 
 from ntprl import theory
+from ntprl.book.readings import final_rows
 from ntprl.errors import require, require_integer, require_number
 from ntprl.linear_chain.answers import (
     Kind,
     Parts,
+    answer_lengths,
     cut,
     full,
-    lengths,
     marked,
     noisy,
     r_cot,
@@ -31,7 +32,7 @@ from ntprl.linear_chain.answers import (
     with_length_cost,
 )
 from ntprl.linear_chain.chain import inputs
-from ntprl.linear_chain.variants import measure, pretrain, star
+from ntprl.linear_chain.variants import measure_chain, pretrain_chain, star_models
 from ntprl.measure import crossing
 from ntprl.studies.one_rule.predictions import (
     length_cost_factor,
@@ -52,7 +53,7 @@ D, LINKS = 8, 3  # bits, and the running products of a cut chain
 REWARDS = {"chain": r_cot, "end-to-end": r_e2e, "process": r_process}
 
 
-def table(run: Callable[[dict, int], Iterable[dict]], cases: list[dict], seeds: Iterable[int]) -> pd.DataFrame:
+def case_table(run: Callable[[dict, int], Iterable[dict]], cases: list[dict], seeds: Iterable[int]) -> pd.DataFrame:
     """The rows of run(case, seed) for all cases and seeds; the compiled fits run side by side in threads."""
     seeds = list(seeds)
     require(len(seeds) > 0, "seeds", seeds, "one seed or more")
@@ -81,8 +82,8 @@ def _flip(mixture: Callable[[float], Parts], tokens: int, n: int, seed: int, lik
     """The share p at which half of all greedy answers to mixture(p) have so many tokens."""
 
     def goes_on(p: float) -> float:
-        model = pretrain(mixture(p), D, n, seed, cap=tokens)  # what follows does not matter here
-        return float((lengths(model.greedy(inputs(D), likeliest)) >= tokens).mean())
+        model = pretrain_chain(mixture(p), D, n, seed, cap=tokens)  # what follows does not matter here
+        return float((answer_lengths(model.greedy(inputs(D), likeliest)) >= tokens).mean())
 
     return flip(goes_on)
 
@@ -105,7 +106,7 @@ def noise_thresholds(n: int, seeds: Iterable[int], etas: Iterable[float] = (0.0,
 
     predicted = {"stop first": lambda eta: 1 / 3, "likeliest token": noise_threshold}
     cases = [{"decoding": name, "eta": eta, "predicted": rule(eta)} for eta in etas for name, rule in predicted.items()]
-    return table(run, cases, seeds)
+    return case_table(run, cases, seeds)
 
 
 def other_thresholds(n: int, seeds: Iterable[int]) -> pd.DataFrame:
@@ -115,19 +116,19 @@ def other_thresholds(n: int, seeds: Iterable[int]) -> pd.DataFrame:
     def run(case: dict, seed: int) -> list[dict]:
         return [{"flip": _flip(*kinds[case["kind"]], n, seed)}]
 
-    return table(run, [{"kind": kind, "predicted": 1 / 2} for kind in kinds], seeds)
+    return case_table(run, [{"kind": kind, "predicted": 1 / 2} for kind in kinds], seeds)
 
 
 def skipping(n: int, seeds: Iterable[int], shares: Iterable[float] = (0.2, 0.4, 0.6, 0.8)) -> pd.DataFrame:
     """Chains of every 2nd product: greedy accuracy, P(long), and P(long) after four rounds of STaR."""
 
     def run(case: dict, seed: int) -> list[dict]:
-        model = pretrain([(case["p"], strided(2)), (1 - case["p"], short)], D, n, seed)
-        before = measure(model, seed)
-        after = measure(star(model, [r_e2e] * 4, n, seed)[-1], seed)
+        model = pretrain_chain([(case["p"], strided(2)), (1 - case["p"], short)], D, n, seed)
+        before = measure_chain(model, seed)
+        after = measure_chain(star_models(model, [r_e2e] * 4, n, seed)[-1], seed)
         return [before | {"long_after": after["long"]}]
 
-    return table(run, [{"p": p} for p in shares], seeds)
+    return case_table(run, [{"p": p} for p in shares], seeds)
 
 
 def three_lengths(
@@ -143,15 +144,15 @@ def three_lengths(
     def run(case: dict, seed: int) -> list[dict]:
         rows = []
         for f in shares:
-            model = pretrain(three_kinds(case["mu"], f), D, n, seed, checks=case["checks"])
+            model = pretrain_chain(three_kinds(case["mu"], f), D, n, seed, checks=case["checks"])
             greedy = model.greedy(x)
             first, later = (model.logits(x, full(x), token)[0] <= 0 for token in (2, LINKS + 2))
             is_full = (greedy == full(x)).all(axis=1)
-            found = {"at_once": lengths(greedy) == 1, "full": is_full, "first": first, "later": later}
+            found = {"at_once": answer_lengths(greedy) == 1, "full": is_full, "first": first, "later": later}
             rows.append({"f": float(f)} | {name: float(mask.mean()) for name, mask in found.items()})
         return rows
 
-    return table(run, [{"checks": checks, "mu": float(mu)} for checks, mu in cases], seeds)
+    return case_table(run, [{"checks": checks, "mu": float(mu)} for checks, mu in cases], seeds)
 
 
 def plane(n: int, size: int = 9) -> pd.DataFrame:
@@ -178,15 +179,15 @@ def length_cost(
 
     def run(case: dict, seed: int) -> list[dict]:
         rewards = [r_e2e] * case["start"] + [with_length_cost(r_e2e, case["cost"])] * (rounds - case["start"])
-        before = pretrain([(p, full), (1 - p, short)], D, n, seed)
+        before = pretrain_chain([(p, full), (1 - p, short)], D, n, seed)
         rows = []
-        for number, model in enumerate([before, *star(before, rewards, n, seed)]):
+        for number, model in enumerate([before, *star_models(before, rewards, n, seed)]):
             free, charged = min(number, case["start"]), max(0, number - case["start"])
             grown = odds(p) * 2.0**free * length_cost_factor(case["cost"], D) ** charged
-            rows.append({"round": number, "predicted": share(grown), **measure(model, seed)})
+            rows.append({"round": number, "predicted": share(grown), **measure_chain(model, seed)})
         return rows
 
-    return table(run, [{"cost": cost, "start": start} for cost in costs for start in starts], seeds)
+    return case_table(run, [{"cost": cost, "start": start} for cost in costs for start in starts], seeds)
 
 
 def noisy_star(
@@ -196,10 +197,10 @@ def noisy_star(
 
     def run(case: dict, seed: int) -> list[dict]:
         eta = case["eta"]
-        start = pretrain([(p, noisy(eta)), (1 - p, short)], D, n, seed)
-        before, rows = measure(start, seed), []
+        start = pretrain_chain([(p, noisy(eta)), (1 - p, short)], D, n, seed)
+        before, rows = measure_chain(start, seed), []
         for name, reward in REWARDS.items():
-            after = measure(star(start, [reward], n, seed)[0], seed)
+            after = measure_chain(star_models(start, [reward], n, seed)[0], seed)
             rows.append(
                 {
                     "reward": name,
@@ -211,7 +212,7 @@ def noisy_star(
             )
         return rows
 
-    return table(run, [{"eta": eta} for eta in etas], seeds)
+    return case_table(run, [{"eta": eta} for eta in etas], seeds)
 
 
 # --- summaries ---
@@ -243,11 +244,11 @@ def all_thresholds(
 ) -> pd.DataFrame:
     """Every threshold, predicted and measured, the lowest first.
 
-    noise, other, cuts: `noise_thresholds`, `other_thresholds`, `tips`. recorded: modulus -> final rows of pre-training.
+    noise, other, cuts: `noise_thresholds`, `other_thresholds`, `tips`. recorded: modulus -> table of pre-training.
     """
     rows = []
-    for modulus, final in recorded.items():
-        measured, (low, high) = crossing(final, "greedy_long")
+    for modulus, trained in recorded.items():
+        measured, (low, high) = crossing(final_rows(trained), "greedy_long")
         task = "parity" if modulus == 2 else f"sums modulo {modulus}"
         row = {"case": f"{task}, transformer", "predicted": float(theory.parity_threshold(modulus))}
         rows.append(row | {"measured": measured, "low": low, "high": high})
@@ -264,7 +265,7 @@ def all_thresholds(
     return found[["case", "predicted", "measured", "low", "high"]].sort_values("predicted", kind="stable")
 
 
-def verdict(measured: pd.Series, predicted: pd.Series, tolerance: float) -> str:
+def agreement(measured: pd.Series, predicted: pd.Series, tolerance: float) -> str:
     """Words that do not change from machine to machine."""
     worst = float((measured - predicted).abs().max())
     return f"as predicted, to within {tolerance:g}" if worst <= tolerance else f"not as predicted: off by {worst:.3f}"

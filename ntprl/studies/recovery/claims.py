@@ -57,6 +57,13 @@ def cells(table: pd.DataFrame) -> pd.Series:
     return end.groupby(["algorithm", "reward", "temperature"])["greedy_accuracy"].mean()
 
 
+def rounds_until(table: pd.DataFrame, accuracy: float) -> pd.Series:
+    """First measured round with that greedy accuracy, mean over the seeds that reach it, of each cell."""
+    by = ["algorithm", "reward", "temperature"]
+    first = first_round(rl_rows(table), "greedy_accuracy", accuracy)
+    return table.groupby("run")[by].first().assign(first=first).groupby(by)["first"].mean()
+
+
 @claim("C9", "STaR, REINFORCE and GRPO all do it, with either reward", source="seed", tables=("rl_algorithms",))
 def algorithms(grid: pd.DataFrame) -> Verdict:
     """Temperature 1: reproduced if STaR, REINFORCE and GRPO with both rewards end above .95 (means over seeds)."""

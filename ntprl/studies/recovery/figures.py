@@ -6,15 +6,9 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 
 from ntprl import theory
-from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, rate_axis
+from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
+from ntprl.weightings import ALGORITHMS
 
-METHOD_COLORS = {"star": GREEN, "reinforce": ORANGE, "grpo": BLUE, "grpo_published": PURPLE}
-METHOD_NAMES = {
-    "star": "STaR",
-    "reinforce": "REINFORCE",
-    "grpo": "GRPO",
-    "grpo_published": "GRPO, per answer",
-}
 TEMPERATURE_COLORS = {0.75: BLUE, 1.0: GREEN, 1.5: RED}
 REWARD_NAMES = {"r_e2e": "end-to-end reward", "r_cot": "chain reward"}
 
@@ -69,7 +63,7 @@ def reweighting(rl: pd.DataFrame) -> None:
 
 def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
     """One panel for each reward and algorithm, one colour for each temperature: mean and range over seeds."""
-    names = [name for name in METHOD_NAMES if name in set(rl["algorithm"])]
+    names = [name for name in ALGORITHMS if name in set(rl["algorithm"])]
     rewards = sorted(rl["reward"].unique(), reverse=True)
     fig, axes = plt.subplots(
         len(rewards), len(names), figsize=(WIDTH, 1.95 * len(rewards) + 0.5), sharex=True, sharey=True, squeeze=False
@@ -83,7 +77,7 @@ def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
             rate_axis(ax, REWARD_NAMES[reward] if column == 0 else "")
             ax.axhline(0.5, color=GREY, ls=":")
             if row == 0:
-                ax.set_title(METHOD_NAMES[name], fontsize="medium")
+                ax.set_title(method_label(name), fontsize="medium")
     for ax in axes[-1]:
         ax.set(xlabel="round", xlim=(0, rl["step"].max()))
         ax.locator_params(axis="x", nbins=4, integer=True)
@@ -99,9 +93,9 @@ def takeoff(rounds: pd.DataFrame) -> None:
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for shift, (name, part) in enumerate(rounds.groupby("algorithm")):
         x = np.log2((1 - part["p_cot"]) / (2 * part["p_cot"]))
-        color = METHOD_COLORS[name]
+        color = method_color(name)
         ax.scatter(x + 0.07 * (shift - 1), part["takeoff"], color=color, s=28, alpha=0.75, lw=0, zorder=3)
-        ax.plot(part.assign(x=x).groupby("x")["takeoff"].mean(), color=color, lw=1.3, label=METHOD_NAMES[name])
+        ax.plot(part.assign(x=x).groupby("x")["takeoff"].mean(), color=color, lw=1.3, label=method_label(name))
     shares = sorted(rounds["p_cot"].unique())
     line = np.log2([(1 - p) / (2 * p) for p in shares])
     ax.plot(line, [theory.rounds_to_flip(p) for p in shares], color="black", ls="--", lw=1, label="calibrated STaR")
@@ -175,7 +169,7 @@ def by_share(rl: pd.DataFrame) -> None:
             for name, table in kinds.items():
                 style = "-" if name == "grpo" else "--"
                 part = table[table["p_cot"] == p_cot]
-                band(axes[row, column], part, "step", y, METHOD_COLORS[name], METHOD_NAMES[name], style)
+                band(axes[row, column], part, "step", y, method_color(name), method_label(name), style)
             rate_axis(axes[row, column], label if column == 0 else "")
         axes[0, column].set_title(rf"$p_{{cot}}$ = {p_cot:g}", fontsize="medium")
         axes[1, column].set(xlabel="round", xlim=(0, rl["step"].max()))

@@ -49,7 +49,7 @@ def base_of(run: Run) -> Run | None:
     if run.model.base_steps == 0:
         return None
     solutions = dict(p_cot=1.0, steps=run.model.base_steps, mark=run.model.base_mark, n_points=1, seed=run.seed + 1000)
-    return change(run, rl=None, base_steps=0, base_mark=MARK, **solutions)
+    return change(as_kind(run, Run, run.kind), rl=None, base_steps=0, base_mark=MARK, **solutions)
 
 
 WORDS = Run(WordProblems(), model=LlamaModel(), rl=Reinforcement(), kind="WordRecovery")
@@ -69,6 +69,7 @@ class TrlRun(Run):
     def __post_init__(self) -> None:
         super().__post_init__()
         first, second = self.pretraining, self.rl
+        require(second is not None, "rl", second, "a Reinforcement where TRL trains")
         found = (second.algorithm, second.reward, first.cooldown, second.epochs)
         names = ("algorithm", "reward", "cooldown", "epochs")
         for name, value, needed in zip(names, found, ("grpo", "r_e2e", 0.0, 1), strict=True):
@@ -119,7 +120,7 @@ class TrlRun(Run):
 
         rows = self.rows(self.pretraining.steps * self.pretraining.batch, "data")
         with TemporaryDirectory() as folder:
-            training.sft(llama.model, tokenizer(), rows, self.settings(device), Path(folder), measured)
+            training.trl_sft(llama.model, tokenizer(), rows, self.settings(device), Path(folder), measured)
         return llama, table
 
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
@@ -134,7 +135,7 @@ class TrlRun(Run):
         config = replace(self.settings(device), warmup=0)
         rows = self.rows(self.rl.rounds * config.prompts, "rollouts")
         with TemporaryDirectory() as own:
-            training.grpo(llama.model, tokenizer(), rows, config, Path(own), measured)
+            training.trl_grpo(llama.model, tokenizer(), rows, config, Path(own), measured)
         return pd.DataFrame(table)
 
 

@@ -87,6 +87,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_the_extra_and_a_run_says_what_is_missing():
     names = {"transformers", "trl", "datasets", "peft", "accelerate", "tokenizers", "huggingface_hub", "math_verify"}
     script = BLOCKED.format(names=names | {"pyarrow", "vllm"})

@@ -1,15 +1,16 @@
-"""Verdicts of chapter 3 follow from tables: right ones pass, wrong ones do not."""
+"""Verdicts of chapter 3 follow from tables, of the chain and of the transformer: right ones pass, wrong ones do not."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ntprl import theory
-from ntprl.studies import claims
-from ntprl.studies.linear_chain import claims as checks
-from ntprl.studies.recovery import claims as checks_recovery
+from ntprl.book.readings import recursion_errors
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict
+from ntprl.studies.catalogue import CLAIMS
+from ntprl.studies.linear_chain import claims
 from ntprl.studies.linear_chain.tables import CHAIN_P_COT, RARE_SIZES, SIZES, STAR_ROUNDS
-from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, both_sides
+from ntprl.studies.scorecard import chapters_of
 
 
 def threshold(switch: float = 1 / 3, **changed) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def spoiled(table: pd.DataFrame, where: pd.Series, **changed) -> pd.DataFrame:
 
 
 def test_an_ideal_chain_reproduces_theorem_1():
-    verdict, text = checks.check_theorem_1(threshold(), samples())
+    verdict, text = claims.theorem_1.check(threshold(), samples())
     assert verdict == REPRODUCED
     assert "off by 0.030 at most" in text and text.count("[") == len(SIZES)  # an interval for each d
 
@@ -48,12 +49,12 @@ def test_an_ideal_chain_reproduces_theorem_1():
     ("changed", "power"), [(dict(worst_chain=0.2), 0.5), (dict(worst_short=0.2), 0.5), ({}, 0.1), ({}, 0)]
 )
 def test_a_chain_that_is_off_on_some_input_is_only_part_of_it(changed, power):
-    assert checks.check_theorem_1(threshold(**changed), samples(power)).verdict == PARTLY
+    assert claims.theorem_1.check(threshold(**changed), samples(power)).verdict == PARTLY
 
 
 @pytest.mark.parametrize("switch", [0.25, 0.36, -1, 2])
 def test_another_flip_is_noticed(switch):
-    assert checks.check_theorem_1(threshold(switch), samples()).verdict == NOT_REPRODUCED
+    assert claims.theorem_1.check(threshold(switch), samples()).verdict == NOT_REPRODUCED
 
 
 def test_one_run_that_answers_otherwise_is_noticed():
@@ -64,7 +65,7 @@ def test_one_run_that_answers_otherwise_is_noticed():
         (low, dict(greedy_r_e2e=0.6)),
         (high, dict(greedy_r_cot=0.9)),
     ):
-        assert checks.check_theorem_1(spoiled(table, where, **changed), samples()).verdict == NOT_REPRODUCED
+        assert claims.theorem_1.check(spoiled(table, where, **changed), samples()).verdict == NOT_REPRODUCED
 
 
 def star(factor: float = 2.0, lift: float = 0.0) -> pd.DataFrame:
@@ -81,34 +82,34 @@ def star(factor: float = 2.0, lift: float = 0.0) -> pd.DataFrame:
 
 
 def test_the_recursion_reproduces_theorem_2():
-    verdict, text = checks.check_theorem_2(star())
+    verdict, text = claims.theorem_2.check(star())
     assert verdict == REPRODUCED
     assert "largest deviation of P(long) 0.000 from" in text and "p_0 = 0.001: it starts at 0.001" in text
 
 
 @pytest.mark.parametrize(("factor", "lift"), [(1.7, 0), (2.4, 0), (1, 0), (2, 0.1)])
 def test_another_growth_is_noticed(factor, lift):
-    assert checks.check_theorem_2(star(factor, lift)).verdict == NOT_REPRODUCED
+    assert claims.theorem_2.check(star(factor, lift)).verdict == NOT_REPRODUCED
 
 
 def test_small_starts_are_told_apart_and_late_odds_do_not_count():
     table = star()
     lifted = table.assign(long=table["long"].mask(table["p_cot"] == 0.001, table["long"] + 0.1 * (1 - table["long"])))
-    assert checks.check_theorem_2(lifted).verdict == REPRODUCED
+    assert claims.theorem_2.check(lifted).verdict == REPRODUCED
     ends = table.assign(long=table["long"].clip(upper=0.975))
-    assert checks.check_theorem_2(ends).verdict == REPRODUCED
-    assert checks.check_theorem_2(table.assign(long=table["long"].clip(upper=0.94))).verdict == NOT_REPRODUCED
+    assert claims.theorem_2.check(ends).verdict == REPRODUCED
+    assert claims.theorem_2.check(table.assign(long=table["long"].clip(upper=0.94))).verdict == NOT_REPRODUCED
 
 
 def test_odds_that_do_not_quite_double_are_only_part_of_it():
     table = star()
     once = (table["p_cot"] == 0.02) & (table["round"] == 3)
     off = table["long"].mask(once, table["long"] + 0.0125)
-    assert checks.check_theorem_2(table.assign(long=off)).verdict == PARTLY
+    assert claims.theorem_2.check(table.assign(long=off)).verdict == PARTLY
 
 
 def test_rounds_are_counted():
-    verdict, text = checks.check_rounds(star())
+    verdict, text = claims.rounds_of_the_chain(star())
     assert verdict == REPRODUCED
     assert "1 (1) from p_0 = 0.25, 3 (3) from p_0 = 0.1" in text and "in 30 of 30 runs" in text
     assert "end-to-end reward in 10 of 10" in text
@@ -117,12 +118,12 @@ def test_rounds_are_counted():
 def test_a_late_or_missing_flip_is_noticed():
     table = star()
     one = (table["run"] == "r_cot 0.1 2") & (table["round"] == 3)
-    assert checks.check_rounds(spoiled(table, one, greedy_long=0.2)).verdict == PARTLY
-    rare = (table["run"] == "r_cot 0.001 2") & (table["round"] == 9)
-    assert checks.check_rounds(spoiled(table, rare, greedy_long=0.2)).verdict == REPRODUCED  # stated: within one round
+    assert claims.rounds_of_the_chain(spoiled(table, one, greedy_long=0.2)).verdict == PARTLY
+    late = (table["run"] == "r_cot 0.001 2") & (table["round"] == 9)  # stated: within one round
+    assert claims.rounds_of_the_chain(spoiled(table, late, greedy_long=0.2)).verdict == REPRODUCED
     never = table.assign(greedy_long=table["greedy_long"].mask(table["run"] == "r_cot 0.1 2", 0.0))
-    assert checks.check_rounds(never).verdict == NOT_REPRODUCED
-    assert checks.check_rounds(star(1.5)).verdict == NOT_REPRODUCED
+    assert claims.rounds_of_the_chain(never).verdict == NOT_REPRODUCED
+    assert claims.rounds_of_the_chain(star(1.5)).verdict == NOT_REPRODUCED
 
 
 def rare(few: float = 0.5, control: float = 1.0, many: float = 1.0) -> pd.DataFrame:
@@ -137,19 +138,19 @@ def rare(few: float = 0.5, control: float = 1.0, many: float = 1.0) -> pd.DataFr
 
 
 def test_exponentially_rare_needs_the_failure_and_the_control():
-    verdict, text = checks.check_rare(rare())
+    verdict, text = claims.rare_on_the_chain(rare())
     assert verdict == REPRODUCED
     assert "0.50 to 0.50 (d = 20, 0.038 long samples on average)" in text and "1.00 to 1.00 (d = 12)" in text
-    assert checks.check_rare(rare(few=0.9)).verdict == NOT_REPRODUCED
-    assert checks.check_rare(rare(control=0.9)).verdict == NOT_REPRODUCED
-    assert checks.check_rare(rare(many=0.5)).verdict == REPRODUCED  # only reported
+    assert claims.rare_on_the_chain(rare(few=0.9)).verdict == NOT_REPRODUCED
+    assert claims.rare_on_the_chain(rare(control=0.9)).verdict == NOT_REPRODUCED
+    assert claims.rare_on_the_chain(rare(many=0.5)).verdict == REPRODUCED  # only reported
     table = rare()
     one = (table["d"] == 20) & (table["p_cot"] < 0.25) & (table["round"] == 21)
-    assert checks.check_rare(spoiled(table, one, greedy_r_cot=0.7)).verdict == NOT_REPRODUCED
+    assert claims.rare_on_the_chain(spoiled(table, one, greedy_r_cot=0.7)).verdict == NOT_REPRODUCED
 
 
 def test_ends_count_the_long_samples_of_pretraining():
-    ends = checks.rare_ends(rare()).set_index(["d", "p_cot", "n_samples"])
+    ends = claims.rare_ends(rare()).set_index(["d", "p_cot", "n_samples"])
     assert ends.loc[(8, 2.0**-8, 6400), "long_samples"] == 25
     assert ends["lowest"].equals(ends["highest"])
 
@@ -167,7 +168,7 @@ def test_ends_count_the_long_samples_of_pretraining():
 )
 def test_live_verdicts_in_words(changed, words):
     row = dict(long=0.25, worst_chain=0.05, worst_short=0.05, greedy_long=0.0, greedy_r_cot=0.5, greedy_r_e2e=0.5)
-    found = checks.live_verdicts(row | changed, 0.25).values()
+    found = claims.live_verdicts(row | changed, 0.25).values()
     assert all(word in (None, said) for word, said in zip(words, found, strict=True))
 
 
@@ -180,17 +181,63 @@ def test_live_verdicts_in_words(changed, words):
     ],
 )
 def test_the_weaker_side_decides(sides, verdict):
-    both = both_sides(Verdict(sides[0], "two rounds"), Verdict(sides[1], "three rounds"))
+    both = claims.both_sides(Verdict(sides[0], "two rounds"), Verdict(sides[1], "three rounds"))
     assert both.verdict == verdict
     assert both.evidence == f"linear chain ({sides[0]}): two rounds; transformer ({sides[1]}): three rounds"
 
 
-def test_c14_and_c15_read_both_sides(monkeypatch):
-    for name, check in (("check_rounds", claims.check_rounds), ("check_exponentially_rare", claims.check_rare)):
+@pytest.mark.parametrize(
+    ("claim", "chain", "transformer"),
+    [
+        ("C14", "rounds_of_the_chain", "rounds_of_the_transformer"),
+        ("C15", "rare_on_the_chain", "rare_on_the_transformer"),
+    ],
+)
+def test_c14_and_c15_read_both_sides(monkeypatch, claim, chain, transformer):
+    for failing, other in ((chain, transformer), (transformer, chain)):
         with monkeypatch.context() as patch:
-            patch.setattr(checks_recovery, name, lambda table: Verdict(NOT_REPRODUCED, "no"))
-            patch.setattr(checks, "check_rounds", lambda table: Verdict(REPRODUCED, "yes"))
-            patch.setattr(checks, "check_rare", lambda table: Verdict(REPRODUCED, "yes"))
-            assert check(None, None).verdict == NOT_REPRODUCED
-    by_id = {claim.id: claim for claim in claims.CLAIMS}
-    assert by_id["C14"].chapters == by_id["C15"].chapters == ["03_linear_chain", "04_rl_recovery"]
+            patch.setattr(claims, failing, lambda table: Verdict(NOT_REPRODUCED, "no"))
+            patch.setattr(claims, other, lambda table: Verdict(REPRODUCED, "yes"))
+            assert CLAIMS[claim].check(None, None).verdict == NOT_REPRODUCED
+            patch.setattr(claims, failing, lambda table: Verdict(REPRODUCED, "yes"))
+            assert CLAIMS[claim].check(None, None).verdict == REPRODUCED
+    assert chapters_of(CLAIMS[claim]) == ["03_linear_chain", "04_rl_recovery"]
+
+
+# --- the transformer's side ---
+
+
+def recursion(factor: float = 2.0) -> pd.DataFrame:
+    """Odds of long multiplied by `factor` each round; 2 is the theory."""
+    rows = []
+    for p in (0.05, 0.1, 0.25):
+        odds = p / (1 - p) * factor ** np.arange(9)
+        for step, share in enumerate(odds / (1 + odds)):
+            row = {"run": f"p{p}", "phase": "rl", "step": step, "p_cot": p, "seed": 0, "greedy_accuracy": 0.5}
+            rows.append(row | {"long_probability": share})
+    return pd.DataFrame(rows)
+
+
+def test_the_recursion_is_told_from_others():
+    assert claims.rounds_of_the_transformer(recursion()).verdict == REPRODUCED
+    assert claims.rounds_of_the_transformer(recursion(1.2)).verdict != REPRODUCED
+    errors = recursion_errors(recursion())
+    np.testing.assert_allclose(errors["long_probability"], errors["one_step"], atol=1e-12)
+    np.testing.assert_allclose(errors["long_probability"], errors["from_start"], atol=1e-12)
+    measured = claims.transformer_flips(recursion())["measured"].tolist()
+    assert measured == [theory.rounds_to_flip(p) for p in (0.05, 0.1, 0.25)]
+
+
+def rare_runs(failing: float = 0.5, control: float = 1.0) -> pd.DataFrame:
+    rows = []
+    for d, p, end in ((8, 2.0**-8, 1.0), (20, 2.0**-20, failing), (20, 0.0, failing), (20, 0.25, control)):
+        of = dict(run=f"{d} {p}", d=d, p_cot=p)
+        for phase, step, accuracy in (("pretraining", 600, 0.5), ("rl", 0, 0.5), ("rl", 20, end)):
+            rows.append(of | dict(phase=phase, step=step, greedy_accuracy=accuracy))
+    return pd.DataFrame(rows)
+
+
+def test_rare_on_the_transformer_needs_the_failure_and_the_control_too():
+    assert claims.rare_on_the_transformer(rare_runs()).verdict == REPRODUCED
+    assert claims.rare_on_the_transformer(rare_runs(failing=0.9)).verdict == NOT_REPRODUCED
+    assert claims.rare_on_the_transformer(rare_runs(control=0.5)).verdict == NOT_REPRODUCED

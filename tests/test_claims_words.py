@@ -3,10 +3,9 @@
 import pandas as pd
 import pytest
 
-from ntprl.book import verdict as verdicts
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
 from ntprl.studies.recovery import figures as recovery_figures
-from ntprl.studies.words import claims as checks
-from ntprl.studies.words import figures
+from ntprl.studies.words import claims, figures
 
 
 def made_up(p_cot: float = 0.25, lift: float = 0.5, phases: tuple[str, str] = ("rl", "rl"), **changed) -> pd.DataFrame:
@@ -26,13 +25,13 @@ def made_up(p_cot: float = 0.25, lift: float = 0.5, phases: tuple[str, str] = ("
 CONTROL = made_up(0.0, lift=0.02, greedy_long=(0.0, 0.0), greedy_median_length=(2.0, 2.0), long_probability=(0.0, 0.0))
 
 
-def words(*parts: pd.DataFrame) -> pd.DataFrame:
+def with_control(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([CONTROL, *parts], ignore_index=True)
 
 
 def test_ideal_runs_reproduce():
-    verdict, text = checks.check_words(words(*(made_up(p) for p in (0.05, 0.1, 0.25, 0.5))))
-    assert verdict == verdicts.REPRODUCED
+    verdict, text = claims.words.check(with_control(*(made_up(p) for p in (0.05, 0.1, 0.25, 0.5))))
+    assert verdict == REPRODUCED
     assert "p_cot = 0 (control): RL adds +0.020" in text
     assert "[" in text  # intervals
 
@@ -48,38 +47,38 @@ def test_ideal_runs_reproduce():
 )
 def test_one_share_that_fails_makes_it_partly_and_all_make_it_not(changed):
     good, bad = made_up(0.1), [made_up(p, **changed) for p in (0.05, 0.25)]
-    assert checks.check_words(words(good, *bad)).verdict == verdicts.PARTLY
-    assert checks.check_words(words(*bad)).verdict == verdicts.NOT_REPRODUCED
+    assert claims.words.check(with_control(good, *bad)).verdict == PARTLY
+    assert claims.words.check(with_control(*bad)).verdict == NOT_REPRODUCED
 
 
 def test_the_threshold_s_own_share_is_shown_and_not_judged():
     mixed = made_up(0.5, greedy_long=(0.5, 1.0))
-    assert checks.check_words(words(made_up(0.1), mixed)).verdict == verdicts.REPRODUCED
+    assert claims.words.check(with_control(made_up(0.1), mixed)).verdict == REPRODUCED
 
 
 def test_a_control_that_is_lifted_too_refutes():
     control = CONTROL.assign(greedy_accuracy=lambda rows: rows["greedy_accuracy"] + 0.4 * (rows["step"] == 20))
-    assert checks.check_words(pd.concat([control, made_up(0.1)])).verdict == verdicts.NOT_REPRODUCED
+    assert claims.words.check(pd.concat([control, made_up(0.1)])).verdict == NOT_REPRODUCED
 
 
 def test_published_weights_are_judged_from_the_end_of_fine_tuning():
     table = pd.concat([made_up(p, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
     table = table.drop(columns="long_probability")  # by samples alone there
-    verdict, text = checks.check_llama(table)
-    assert verdict == verdicts.PARTLY  # one model on one of two data sets
+    verdict, text = claims.llama.check(table)
+    assert verdict == PARTLY  # one model on one of two data sets
     assert "MATH not yet run" in text
     unmoved = pd.concat([made_up(p, lift=0.0, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
-    assert checks.check_llama(unmoved).verdict == verdicts.NOT_REPRODUCED
+    assert claims.llama.check(unmoved).verdict == NOT_REPRODUCED
 
 
 def test_two_paths_are_the_same_if_they_end_and_start_alike():
-    assert checks.check_paths(made_up(), made_up(lift=0.45)).verdict == verdicts.REPRODUCED
-    assert checks.check_paths(made_up(), made_up(lift=0.3)).verdict == verdicts.NOT_REPRODUCED
-    assert checks.check_paths(made_up(), made_up(long_probability=(0.4, 0.99))).verdict == verdicts.NOT_REPRODUCED
+    assert claims.paths.check(made_up(), made_up(lift=0.45)).verdict == REPRODUCED
+    assert claims.paths.check(made_up(), made_up(lift=0.3)).verdict == NOT_REPRODUCED
+    assert claims.paths.check(made_up(), made_up(long_probability=(0.4, 0.99))).verdict == NOT_REPRODUCED
 
 
 def test_live_words():
-    good = checks.live_verdicts(made_up(), 0.25)
+    good = claims.live_verdicts(made_up(), 0.25)
     assert good == {
         "tokens of solutions": "learned",
         "P(long) before RL": "calibrated",
@@ -88,13 +87,13 @@ def test_live_words():
         "right greedy answers after RL": "more than half",
         "sampled answers after RL": "mostly long",
     }
-    bad = checks.live_verdicts(made_up(lift=0.1, link_error=(0.5, 0.5), sampled_long=(0.1, 0.2)), 0.4)
+    bad = claims.live_verdicts(made_up(lift=0.1, link_error=(0.5, 0.5), sampled_long=(0.1, 0.2)), 0.4)
     assert list(bad.values())[:2] == ["not learned", "not calibrated"]
     assert list(bad.values())[4:] == ["fewer", "mostly short"]
 
 
 def test_figures_draw():
-    recovery_figures.by_share(words(made_up(0.1), made_up(0.25)))  # one algorithm: no column says which
+    recovery_figures.by_share(with_control(made_up(0.1), made_up(0.25)))  # one algorithm: no column says which
     figures.compared({"one": made_up(), "two": made_up(lift=0.3)})
     table = pd.DataFrame(
         [dict(method=name, size=1, accuracy=0.5) for name in ("rl", "continue", "reweighted", "long only")]

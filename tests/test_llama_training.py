@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -15,27 +16,27 @@ import trl
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ntprl.llama import evaluation, hub
+from ntprl.llama.config import LlamaConfig, preset
 from ntprl.llama.evaluation import evaluate, generate, judge, prompt_ids
-from ntprl.llama.config import LlamaRun, preset
-from ntprl.tasks.rows import Row, completion, long_ones, prompt
-from ntprl.llama.run import Measures, claim, run
+from ntprl.llama.run import Measures, own_folder, run
 from ntprl.llama.training import (
     adapters,
     batches,
     demonstrations,
     fitting,
-    grpo,
     grpo_settings,
     last_checkpoint,
     reward,
     rollout_prompts,
-    sft,
     sft_settings,
+    trl_grpo,
+    trl_sft,
 )
-from ntprl.llama.weights import byte_tokenizer, load_model, load_tokenizer, rehearsal, tiny_model
+from ntprl.llama.weights import byte_tokenizer, load_tokenizer, load_weights, rehearsal, tiny_model
+from ntprl.tasks.rows import Row, completion, long_ones, prompt
 
 SUMS = [Row(f"What is {n} + 1?", f"It is {n} + 1 = {n + 1}.", str(n + 1)) for n in range(40)]
-SMALL = LlamaRun(
+SMALL = LlamaConfig(
     model="tiny",
     dataset="rows",
     sft_steps=2,
@@ -116,14 +117,14 @@ def test_the_libraries_know_every_field_that_is_set(settings, kind):
 
 
 def test_the_fields_of_vllm_are_known(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "vllm", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
     settings = grpo_settings(replace(SMALL, vllm=True), "x")
     assert settings["use_vllm"] is True
     assert settings.keys() <= {field.name for field in fields(trl.GRPOConfig)}
 
 
 def test_vllm_is_asked_for_by_name(refused, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with refused("pip install vllm", "vllm = False"):
         grpo_settings(replace(SMALL, vllm=True), "x")
 
@@ -151,7 +152,7 @@ def test_batches(refused, monkeypatch):
 
 def test_no_steps_would_be_three_epochs(refused, plain, tmp_path):
     with refused("steps = 0"):
-        sft(tiny_model(plain), plain, SUMS, replace(SMALL, sft_steps=0), tmp_path)
+        trl_sft(tiny_model(plain), plain, SUMS, replace(SMALL, sft_steps=0), tmp_path)
 
 
 # --- data ---
@@ -367,6 +368,7 @@ def test_several_processes_judge_each_row_once(monkeypatch, n):
 # --- training ---
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_calibrated_and_grpo_raises_the_reward(words, tmp_path):
     """The model sees no difference between questions and cannot know the answer, 7 or 8; then 7 is rewarded."""
     rows = [Row(f"q{n}", "one two three", "78"[n % 2]) for n in range(400)]
@@ -378,8 +380,8 @@ def test_fine_tuning_is_calibrated_and_grpo_raises_the_reward(words, tmp_path):
     def measured(step, model):
         seen.append({"step": step} | evaluate(model, words, sevens, max_new_tokens=8, batch=400))
 
-    model = sft(model, words, rows, config, tmp_path / "sft", measured)
-    grpo(model, words, sevens, config, tmp_path / "rl", measured)
+    model = trl_sft(model, words, rows, config, tmp_path / "sft", measured)
+    trl_grpo(model, words, sevens, config, tmp_path / "rl", measured)
     assert [row["step"] for row in seen] == [0, 80, 0, 15]
     _, tuned, _, reinforced = seen
     assert np.mean(long_ones(rows, 0.25)) == pytest.approx(0.25, abs=0.05)
@@ -395,8 +397,8 @@ def test_the_reference_of_grpo_is_the_model_it_starts_from(plain, tmp_path):
     start = lively(plain)
     copy = {name: tensor.clone() for name, tensor in start.state_dict().items()}
     start.config._name_or_path = "somewhere/else"
-    grpo(start, plain, SUMS, replace(SMALL, beta=0.1, rl_steps=1), tmp_path / "rl")
-    saved = load_model(str(tmp_path / "rl" / "reference")).state_dict()
+    trl_grpo(start, plain, SUMS, replace(SMALL, beta=0.1, rl_steps=1), tmp_path / "rl")
+    saved = load_weights(str(tmp_path / "rl" / "reference")).state_dict()
     assert all(torch.equal(saved[name], tensor) for name, tensor in copy.items())
     log = pd.read_csv(tmp_path / "rl" / "log.csv")
     assert abs(log["kl"].iloc[0]) < 1e-6  # no distance before the first step
@@ -406,15 +408,15 @@ def test_the_reference_of_grpo_is_the_model_it_starts_from(plain, tmp_path):
 def test_adapters_are_merged(plain, tmp_path, beta):
     model = lively(plain)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    trained = sft(model, plain, SUMS, replace(SMALL, lora=2, sft_lr=1e-2, sft_steps=3), tmp_path / "sft")
+    trained = trl_sft(model, plain, SUMS, replace(SMALL, lora=2, sft_lr=1e-2, sft_steps=3), tmp_path / "sft")
     assert type(trained).__name__ == "LlamaForCausalLM"
-    saved = load_model(str(tmp_path / "sft" / "model"))
+    saved = load_weights(str(tmp_path / "sft" / "model"))
     assert saved.state_dict().keys() == before.keys()
     changed = {name for name, tensor in saved.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all("proj" in name for name in changed)
-    grpo(saved, plain, SUMS, replace(SMALL, lora=2, beta=beta, rl_steps=1), tmp_path / "rl")
-    assert load_model(str(tmp_path / "rl" / "model")) is not None
+    trl_grpo(saved, plain, SUMS, replace(SMALL, lora=2, beta=beta, rl_steps=1), tmp_path / "rl")
+    assert load_weights(str(tmp_path / "rl" / "model")) is not None
 
 
 def test_only_whole_checkpoints_count(tmp_path):
@@ -432,6 +434,7 @@ class Killed(Exception):
     """Stands for the end of a process."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(tiny_folder, tmp_path):
     config = replace(SMALL, model=str(tiny_folder / "model"), dataset=str(tiny_folder), sft_steps=3, rl_lr=1e-3)
     whole = run(config, tmp_path / "whole", report=lambda line: None)
@@ -455,7 +458,7 @@ def test_a_killed_run_goes_on(tiny_folder, tmp_path):
     pd.testing.assert_frame_equal(table, whole)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "killed" / "measures.csv"), whole, check_dtype=False)
     for phase in ("sft", "rl"):
-        ours, theirs = (load_model(str(tmp_path / name / phase / "model")) for name in ("killed", "whole"))
+        ours, theirs = (load_weights(str(tmp_path / name / phase / "model")) for name in ("killed", "whole"))
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
         files = [path.name for path in (tmp_path / "killed" / phase).rglob("*")]
         assert not [name for name in files if name.endswith((".bin", ".pt", ".pth"))]  # nothing pickled stays
@@ -472,13 +475,13 @@ def test_a_phase_of_no_steps_is_left_out(tiny_folder, tmp_path):
 
 
 def test_a_folder_belongs_to_one_configuration(refused, tmp_path):
-    claim(tmp_path, SMALL)
-    claim(tmp_path, SMALL)
+    own_folder(tmp_path, SMALL)
+    own_folder(tmp_path, SMALL)
     with refused("p_cot = 0.25", "0.5", "choose another folder"):
-        claim(tmp_path, replace(SMALL, p_cot=0.5))
+        own_folder(tmp_path, replace(SMALL, p_cot=0.5))
     (tmp_path / "config.json").write_text("{")
     with refused("damaged"):
-        claim(tmp_path, SMALL)
+        own_folder(tmp_path, SMALL)
 
 
 def test_a_measurement_made_again_replaces_the_old_one(tmp_path):
@@ -494,10 +497,10 @@ def test_weights_in_pickle_are_refused(refused, tiny_folder, tmp_path):
     shutil.copytree(tiny_folder / "model", folder)
     (folder / "model.safetensors").unlink()
     with refused("holds no weights", "safetensors"):
-        load_model(str(folder))
+        load_weights(str(folder))
     torch.save({}, folder / "pytorch_model.bin")
     with refused("pytorch_model.bin", "pickle", "save_pretrained"):
-        load_model(str(folder))
+        load_weights(str(folder))
 
 
 def test_damaged_weights_end_in_one_line(refused, tiny_folder, tmp_path):
@@ -505,13 +508,13 @@ def test_damaged_weights_end_in_one_line(refused, tiny_folder, tmp_path):
     whole = (tiny_folder / "model" / "model.safetensors").read_bytes()
     (tmp_path / "cut" / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with refused("weights", "cannot be loaded"):
-        load_model(str(tmp_path / "cut"))
+        load_weights(str(tmp_path / "cut"))
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere", "/no/where/at/all"])
 def test_a_missing_folder(refused, name):
     with refused("model", repr(name), "neither an existing folder nor a name"):
-        load_model(name)
+        load_weights(name)
 
 
 def test_an_empty_folder(refused, tmp_path):
@@ -520,7 +523,7 @@ def test_an_empty_folder(refused, tmp_path):
 
 
 def test_weights_that_are_not_here_without_a_network(refused):
-    for load, kind in ((load_model, "weights"), (load_tokenizer, "tokenizer")):
+    for load, kind in ((load_weights, "weights"), (load_tokenizer, "tokenizer")):
         with refused(f"{kind} nobody/nothing", "cannot be reached", "local folder"):
             load("nobody/nothing")
 
@@ -533,7 +536,7 @@ def test_gated_weights_say_what_to_accept(refused, monkeypatch):
 
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
     with refused("gated", "https://huggingface.co/meta-llama/Llama-3.2-3B", "accept", "hf auth login"):
-        load_model("meta-llama/Llama-3.2-3B")
+        load_weights("meta-llama/Llama-3.2-3B")
 
 
 def test_weights_are_asked_for_without_pickle_or_foreign_code(monkeypatch):
@@ -541,7 +544,7 @@ def test_weights_are_asked_for_without_pickle_or_foreign_code(monkeypatch):
     monkeypatch.setattr(
         transformers.AutoModelForCausalLM, "from_pretrained", lambda *_, **options: asked.update(options)
     )
-    load_model("meta-llama/Llama-3.2-3B", "abc")
+    load_weights("meta-llama/Llama-3.2-3B", "abc")
     assert asked["use_safetensors"] is True
     assert asked["revision"] == "abc"
     assert not asked.get("trust_remote_code")
@@ -559,7 +562,7 @@ def test_a_preset_without_a_gpu(refused, tmp_path):
 def test_a_local_tiny_model_rehearses_itself(tiny_folder, plain):
     model, tokenizer, made = rehearsal(str(tiny_folder / "model"))
     assert made.startswith("the model in")
-    kept = load_model(str(tiny_folder / "model")).state_dict()
+    kept = load_weights(str(tiny_folder / "model")).state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.state_dict().items())
     assert tokenizer.get_vocab() == plain.get_vocab()
     assert rehearsal("nobody/nothing-Instruct")[1].chat_template

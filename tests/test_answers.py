@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntprl.tasks import answers as checking
+from ntprl.tasks import answers
 from ntprl.tasks.answers import LONGEST_TEXT, final_answer, is_right, rewards
 from ntprl.tasks.rows import MARK, Row, completion
 
@@ -71,7 +71,7 @@ def test_rewards(refused):
 @pytest.fixture
 def alone(monkeypatch):
     """Fails whatever asks math-verify."""
-    monkeypatch.setattr(checking, "_ask", lambda *question: pytest.fail(f"math-verify was asked about {question}"))
+    monkeypatch.setattr(answers, "_ask", lambda *question: pytest.fail(f"math-verify was asked about {question}"))
 
 
 # The fixture is the same for all examples of a property.
@@ -224,6 +224,7 @@ def test_hostile_answers_are_wrong_in_time_and_in_silence(answer, capfd, caplog)
     assert capfd.readouterr() == ("", "") and caplog.records == []
 
 
+@pytest.mark.slow
 def test_threads_get_their_own_verdict_in_time():
     questions = [("x+1", "1+x", PATIENT), ("(x+y+z)^{200}", "1+x", 0.3), ("\\sqrt{8}", "2\\sqrt{2}", PATIENT)] * 2
     verdicts = {}
@@ -243,14 +244,14 @@ def test_threads_get_their_own_verdict_in_time():
 @pytest.fixture
 def no_process(monkeypatch):
     """As in a session that has not compared LaTeX yet."""
-    monkeypatch.setattr(checking, "_idle", {})
+    monkeypatch.setattr(answers, "_idle", {})
     yield
-    checking._stop_all()
+    answers._stop_all()
 
 
 def test_a_process_that_died_while_idle_is_replaced(no_process):
     assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
-    (worker,) = checking._idle[os.getpid()]
+    (worker,) = answers._idle[os.getpid()]
     worker.process.kill()
     worker.process.wait()
     assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
@@ -258,14 +259,65 @@ def test_a_process_that_died_while_idle_is_replaced(no_process):
 
 def test_a_fork_starts_its_own_process(no_process, monkeypatch):
     assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
-    (worker,) = checking._idle[os.getpid()]
+    (worker,) = answers._idle[os.getpid()]
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
         assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
-        (other,) = checking._idle[-1]
+        (other,) = answers._idle[-1]
         assert other.process.pid != worker.process.pid
-        checking._stop_all()
+        answers._stop_all()
     assert other.process.poll() is not None and worker.process.poll() is None
+
+
+ASK = "from ntprl.tasks.answers import is_right\nask = lambda *_: is_right('#### x+1', '1+x', seconds=30)\n"
+SCRIPTS = {  # none has a guard; after each, what it prints
+    "once": ("print('begun', ask())", "begun True"),
+    "a fork that exits": (
+        """
+import os, sys
+from ntprl.tasks.answers import _idle
+assert ask()
+(worker,) = _idle[os.getpid()]
+child = os.fork()
+if child == 0:
+    assert ask()
+    sys.exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(ask(), _idle[os.getpid()] == [worker])  # which the fork left alone
+""",
+        "3 True True",
+    ),
+    "children of multiprocessing": (
+        """
+import multiprocessing
+assert ask()
+children = [multiprocessing.get_context("fork").Process(target=ask, daemon=daemon) for daemon in (False, True)]
+for child in children:
+    child.start()
+for child in children:
+    child.join(60)
+print(*(child.exitcode for child in children))
+""",
+        "0 0",
+    ),
+    "a pool of daemons": (
+        """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(*pool.starmap(is_right, [("#### x+1", "1+x", "####", 30)] * 2))
+""",
+        "True True",
+    ),
+    "a last word that takes forever": ("print(is_right('#### (x+y+z)^{200}', '1+x', seconds=0.05))", "False"),
+}
+
+
+@pytest.mark.parametrize(("script", "printed"), SCRIPTS.values(), ids=SCRIPTS)
+def test_scripts_without_a_guard_and_their_forks(script, printed, tmp_path):
+    """Each runs once, gets its verdicts and ends, in silence."""
+    (tmp_path / "script.py").write_text(ASK + script)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, printed.split(), "")
 
 
 def test_without_the_library_latex_is_refused_and_numbers_are_not(no_process, monkeypatch, refused):
@@ -308,7 +360,7 @@ def test_a_library_that_does_not_start_is_no_wrong_answer(no_process, monkeypatc
 
 def test_numbers_import_nothing_and_an_exit_leaves_no_process():
     script = (
-        "import os, sys; from ntprl.tasks import answers as checking as c; assert c.is_right('#### 1,234', '1234')\n"
+        "import os, sys; from ntprl.tasks import answers as c; assert c.is_right('#### 1,234', '1234')\n"
         "assert not {'math_verify', 'sympy', 'torch'} & set(sys.modules)\n"
         "assert c.is_right('#### x+1', '1+x', seconds=30); print(c._idle[os.getpid()][0].process.pid)"
     )
@@ -318,11 +370,12 @@ def test_numbers_import_nothing_and_an_exit_leaves_no_process():
         os.kill(int(done.stdout), 0)
 
 
+@pytest.mark.slow
 def test_a_process_ends_by_itself_when_its_parent_is_gone():
     serve = [sys.executable, "-c", "from ntprl.tasks.answers import _serve; _serve()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(serve, **pipes) as idle, subprocess.Popen(serve, **pipes) as busy:
-        busy.stdin.write(json.dumps(["x+1", HOSTILE["polynomial"], 1.0]) + "\n")
+        busy.stdin.write(json.dumps(["x+1", HOSTILE["polynomial"], 0.1]) + "\n")
         assert idle.communicate(timeout=60)[0] == "ready\n" and idle.returncode == 0
         assert busy.communicate(timeout=60)[0] == "ready\n" and busy.returncode < 0  # by a signal
 

@@ -3,10 +3,9 @@
 import pandas as pd
 import pytest
 
-from ntprl.studies.multiplication import claims as checks
-from ntprl.studies.multiplication import figures as multiplication_figures
-from ntprl.studies.recovery import figures as recovery_figures
 from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
+from ntprl.studies.multiplication import claims, figures
+from ntprl.studies.recovery import figures as recovery_figures
 
 BEFORE = dict(greedy_accuracy=0.3, greedy_long=0.0, long_probability=0.25, chain_accuracy=1.0, sampled_long=0.25)
 AFTER = dict(greedy_accuracy=0.99, greedy_long=0.95, long_probability=0.8, chain_accuracy=1.0, sampled_long=0.8)
@@ -34,10 +33,10 @@ def hard(**of_four) -> pd.DataFrame:
 
 
 def test_recovery_and_its_limit_are_reproduced():
-    verdict = checks.check_multiplication(table(), three(), hard())
+    verdict = claims.multiplication.check(table(), three(), hard())
     assert verdict.verdict == PARTLY and verdict.evidence.endswith("7 digits not run")  # the claim's hardest case
     seven = pd.concat([hard(), table(k=7, before=FAILED, after=FAILED)])
-    assert checks.check_multiplication(table(), three(), seven).verdict == REPRODUCED
+    assert claims.multiplication.check(table(), three(), seven).verdict == REPRODUCED
     assert (
         "k = 2: greedy accuracy 0.300 [" in verdict.evidence
         and "k = 4: 0.02 to 0.02, together 0.020 [" in verdict.evidence
@@ -56,13 +55,13 @@ def test_recovery_and_its_limit_are_reproduced():
 )
 def test_half_of_the_claim_is_lost_by(where, changed):
     spoiled = {where: (BEFORE if where == "before" else AFTER) | changed}
-    assert checks.check_multiplication(table(**spoiled), three(), hard()).verdict == PARTLY
-    assert checks.check_multiplication(table(), three(**spoiled), hard()).verdict == PARTLY
-    assert checks.check_multiplication(table(**spoiled), three(), hard(after=AFTER)).verdict == NOT_REPRODUCED
+    assert claims.multiplication.check(table(**spoiled), three(), hard()).verdict == PARTLY
+    assert claims.multiplication.check(table(), three(**spoiled), hard()).verdict == PARTLY
+    assert claims.multiplication.check(table(**spoiled), three(), hard(after=AFTER)).verdict == NOT_REPRODUCED
 
 
 def test_a_hard_case_that_recovers_leaves_the_first_half():
-    assert checks.check_multiplication(table(), three(), hard(after=AFTER)).verdict == PARTLY
+    assert claims.multiplication.check(table(), three(), hard(after=AFTER)).verdict == PARTLY
 
 
 def branches(marked_flip: float = 0.5, bare_flip: float = 0.25, m: float = 1 / 3) -> pd.DataFrame:
@@ -77,23 +76,23 @@ def branches(marked_flip: float = 0.5, bare_flip: float = 0.25, m: float = 1 / 3
 
 def test_the_threshold_follows_the_measured_m():
     """m = 1/3 predicts 1/4."""
-    assert checks.predicted_crossing(branches().query("not marked")) == pytest.approx(0.25)
-    verdict = checks.check_branch(branches())
+    assert claims.predicted_crossing(branches().query("not marked")) == pytest.approx(0.25)
+    verdict = claims.branch.check(branches())
     assert verdict.verdict == REPRODUCED and "bare: predicted 0.250" in verdict.evidence
 
 
 @pytest.mark.parametrize("wrong", [dict(marked_flip=0.6), dict(marked_flip=0.4), dict(bare_flip=0.4), dict(m=0.8)])
 def test_a_threshold_elsewhere_is_noticed(wrong):
-    assert checks.check_branch(branches(**wrong)).verdict == NOT_REPRODUCED
+    assert claims.branch.check(branches(**wrong)).verdict == NOT_REPRODUCED
 
 
 def test_without_a_crossing_nothing_is_predicted():
-    assert checks.predicted_crossing(branches(m=10.0).query("not marked")) != 0  # NaN
-    assert checks.check_branch(branches(m=10.0)).verdict == NOT_REPRODUCED
+    assert claims.predicted_crossing(branches(m=10.0).query("not marked")) != 0  # NaN
+    assert claims.branch.check(branches(m=10.0)).verdict == NOT_REPRODUCED
 
 
 def test_live_words():
-    words = checks.live_verdicts(table().query("seed == 0"), 0.25)
+    words = claims.live_verdicts(table().query("seed == 0"), 0.25)
     assert list(words.values()) == [
         "learned",
         "calibrated",
@@ -102,11 +101,11 @@ def test_live_words():
         "nearly all",
         "mostly long",
     ]
-    assert checks.live_verdicts(table(before=FAILED).query("seed == 0"), 0.6)["P(long) before RL"] == "not calibrated"
+    assert claims.live_verdicts(table(before=FAILED).query("seed == 0"), 0.6)["P(long) before RL"] == "not calibrated"
 
 
 def test_figures_draw():
     recovery_figures.by_share(three())
-    multiplication_figures.thresholds(branches())
+    figures.thresholds(branches())
     places = [dict(step=1, kind=kind, place=i, accuracy=0.5, seed=0) for kind in ("short", "long") for i in range(4)]
-    multiplication_figures.digits(pd.DataFrame(places))
+    figures.digits(pd.DataFrame(places))

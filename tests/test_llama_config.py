@@ -1,6 +1,6 @@
 """Configurations of Llama runs, what they are estimated to need, and what a machine without it is told."""
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,8 @@ import yaml
 
 from ntprl.book.run import config_hash
 from ntprl.llama import resources
+from ntprl.llama.config import PRESETS, LlamaConfig, preset
 from ntprl.llama.launch import main, parse
-from ntprl.llama.config import PRESETS, LlamaRun, preset
 from ntprl.llama.resources import (
     LLAMA_3B,
     LLAMA_8B,
@@ -21,9 +21,10 @@ from ntprl.llama.resources import (
     hours,
     launch_command,
     memory,
+    model_shape,
     require_gpus,
-    shape_of,
 )
+from ntprl.llama.run import LlamaRun
 
 TINY = Shape(2, 32, 4, 2, 8, 64, 259, tied=True)
 PLENTY = [int(80e9)] * 8
@@ -40,7 +41,7 @@ def test_presets_are_whole(name):
     assert len(run.model_revision) == 40
     assert run.rollouts % (run.micro * run.gpus) == 0
     assert run.sft_batch % (run.micro * run.gpus) == 0
-    assert config_hash(run) != config_hash(replace(run, seed=1))
+    assert config_hash(LlamaRun(**asdict(run))) != config_hash(LlamaRun(**asdict(replace(run, seed=1))))
 
 
 def test_a_preset_with_other_fields():
@@ -51,8 +52,8 @@ def test_a_preset_with_other_fields():
 
 
 def test_every_field_has_a_comment():
-    source = Path(resources.__file__).with_name("presets.py").read_text()
-    for field in fields(LlamaRun):
+    source = Path(resources.__file__).with_name("config.py").read_text()
+    for field in fields(LlamaConfig):
         line = next(line for line in source.splitlines() if line.strip().startswith(f"{field.name}: "))
         assert "  # " in line
 
@@ -67,7 +68,7 @@ def test_every_field_has_a_comment():
 )
 def test_bad_values_are_refused(refused, field, value):
     with refused(field, repr(value)):
-        LlamaRun(**{field: value})
+        LlamaConfig(**{field: value})
 
 
 def test_adapters_are_for_one_gpu(refused):
@@ -118,7 +119,7 @@ def test_adapters_are_those_that_peft_builds():
     from ntprl.llama.training import adapters
 
     model = pytest.importorskip("transformers").LlamaForCausalLM(as_config(TINY))
-    wrapped = peft.get_peft_model(model, adapters(LlamaRun(lora=3)))
+    wrapped = peft.get_peft_model(model, adapters(LlamaConfig(lora=3)))
     trained = sum(parameter.numel() for parameter in wrapped.parameters() if parameter.requires_grad)
     assert TINY.adapters(3) == trained
 
@@ -133,10 +134,10 @@ def test_the_cache_is_as_large_as_the_one_that_transformers_fills():
 
 def test_the_shape_of_a_local_model(tmp_path):
     as_config(TINY).save_pretrained(tmp_path)
-    assert shape_of(str(tmp_path)) == TINY
-    assert shape_of("some/model") is None
+    assert model_shape(str(tmp_path)) == TINY
+    assert model_shape("some/model") is None
     (tmp_path / "config.json").write_text("{}")
-    assert shape_of(str(tmp_path)) is None
+    assert model_shape(str(tmp_path)) is None
 
 
 # --- estimates ---
@@ -146,7 +147,7 @@ def test_memory_by_hand():
     """One billion parameters, nothing else: 4 + 4 + 8 bytes each, and 2 for the copies that compute."""
     million = Shape(1, 1, 1, 1, 1, 1, 1_000_000_000, tied=True)
     a = Assumptions(reserve_gb=0, prompt_tokens=0)
-    small = LlamaRun(micro=1, sft_length=1, completion_length=1, eval_batch=1, prompts=1, group=2)
+    small = LlamaConfig(micro=1, sft_length=1, completion_length=1, eval_batch=1, prompts=1, group=2)
     parts = memory(small, million, a, "sft")
     assert parts["weights_gb"] == pytest.approx(6)
     assert parts["gradients_gb"] == pytest.approx(4)
@@ -194,7 +195,7 @@ def test_presets_fit_by_estimate(name):
 
 def test_no_estimate_for_an_unknown_model(refused):
     with refused("model", "some/model", "config.json"):
-        estimate(LlamaRun(model="some/model"))
+        estimate(LlamaConfig(model="some/model"))
 
 
 # --- machines ---
@@ -203,8 +204,8 @@ def test_no_estimate_for_an_unknown_model(refused):
 def test_enough_is_enough():
     require_gpus(preset("llama-3.2-3b"), free=PLENTY[:1], processes=1)
     require_gpus(preset("llama-3.1-8b"), free=PLENTY, processes=8)
-    require_gpus(LlamaRun(gpus=0), free=[], processes=1)
-    require_gpus(LlamaRun(gpus=0), free=PLENTY, processes=2)
+    require_gpus(LlamaConfig(gpus=0), free=[], processes=1)
+    require_gpus(LlamaConfig(gpus=0), free=PLENTY, processes=2)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl import theory
-from ntprl.studies.recovery import claims as checks
-from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED, recovery_verdicts
+from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
+from ntprl.studies.recovery import claims
 
 MEASURES = dict(
     chain_accuracy=1.0,
@@ -33,29 +32,29 @@ def live(**changed) -> pd.DataFrame:
 
 
 def test_ideal_runs_recover_and_lengthen():
-    assert checks.check_recovers(live()).verdict == REPRODUCED
-    assert checks.check_lengthens(live()).verdict == REPRODUCED
+    assert claims.recovers.check(live()).verdict == REPRODUCED
+    assert claims.lengthens.check(live()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(end=dict(greedy_accuracy=0.9)), dict(start=dict(greedy_accuracy=0.8))])
 def test_a_run_that_stays_or_starts_high_is_no_recovery(changed):
-    assert checks.check_recovers(live(**changed)).verdict == NOT_REPRODUCED
+    assert claims.recovers.check(live(**changed)).verdict == NOT_REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(end=dict(greedy_median_length=1)), dict(start=dict(greedy_median_length=50))])
 def test_length_must_go_from_one_to_d(changed):
-    assert checks.check_lengthens(live(**changed)).verdict == NOT_REPRODUCED
+    assert claims.lengthens.check(live(**changed)).verdict == NOT_REPRODUCED
 
 
 def test_one_bad_seed_is_enough():
     table = live()
     table.loc[(table["run"] == "r3") & (table["step"] == 20), "greedy_accuracy"] = 0.6
-    assert checks.check_recovers(table).verdict == NOT_REPRODUCED
+    assert claims.recovers.check(table).verdict == NOT_REPRODUCED
 
 
 def grid(failing: set = frozenset()) -> pd.DataFrame:
     rows = []
-    for algorithm in (*checks.PAPER_ALGORITHMS, "grpo_published"):
+    for algorithm in (*claims.PAPER_ALGORITHMS, "grpo_published"):
         for reward in ("r_e2e", "r_cot"):
             for temperature in (0.75, 1.0, 1.5):
                 key = (algorithm, reward, temperature)
@@ -66,19 +65,25 @@ def grid(failing: set = frozenset()) -> pd.DataFrame:
 
 
 def test_the_grid_at_temperature_one():
-    assert checks.check_algorithms(grid()).verdict == REPRODUCED
-    assert checks.check_algorithms(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
-    every = {(a, r, 1.0) for a in checks.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot")}
-    assert checks.check_algorithms(grid(every)).verdict == NOT_REPRODUCED
+    assert claims.algorithms.check(grid()).verdict == REPRODUCED
+    assert claims.algorithms.check(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
+    every = {(a, r, 1.0) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot")}
+    assert claims.algorithms.check(grid(every)).verdict == NOT_REPRODUCED
+
+
+def test_rounds_of_a_cell_are_those_of_the_runs_that_get_there():
+    never = ("star", "r_cot", 1.0)
+    first = claims.rounds_until(grid({never}), 0.95)
+    assert np.isnan(first[never]) and (first.drop([never]) == 10).all()
 
 
 def test_temperatures_want_the_exception_too():
     exception = ("star", "r_e2e", 1.5)
-    assert checks.check_temperatures(grid({exception})).verdict == REPRODUCED
-    assert checks.check_temperatures(grid()).verdict == PARTLY
-    assert checks.check_temperatures(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
-    every = {(a, r, t) for a in checks.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot") for t in (0.75, 1.5)}
-    assert checks.check_temperatures(grid(every)).verdict == NOT_REPRODUCED
+    assert claims.temperatures.check(grid({exception})).verdict == REPRODUCED
+    assert claims.temperatures.check(grid()).verdict == PARTLY
+    assert claims.temperatures.check(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
+    every = {(a, r, t) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot") for t in (0.75, 1.5)}
+    assert claims.temperatures.check(grid(every)).verdict == NOT_REPRODUCED
 
 
 def early(late: float = 1.0, long: float = 0.0) -> pd.DataFrame:
@@ -95,45 +100,12 @@ def drift(hollow: int) -> pd.DataFrame:
 
 
 def test_an_early_start_must_lengthen_without_being_right():
-    assert checks.check_early(early(long=1.0), drift(0)).verdict == REPRODUCED
-    assert checks.check_early(early(), drift(2)).verdict == PARTLY  # a later criterion earns no more
-    assert checks.check_early(early(), drift(0)).verdict == NOT_REPRODUCED
-    assert checks.check_early(early(late=0.6, long=1.0), drift(2)).verdict == NOT_REPRODUCED
+    assert claims.too_early.check(early(long=1.0), drift(0)).verdict == REPRODUCED
+    assert claims.too_early.check(early(), drift(2)).verdict == PARTLY  # a later criterion earns no more
+    assert claims.too_early.check(early(), drift(0)).verdict == NOT_REPRODUCED
+    assert claims.too_early.check(early(late=0.6, long=1.0), drift(2)).verdict == NOT_REPRODUCED
     right = drift(0).assign(greedy_long=1.0, greedy_accuracy=1.0)
-    assert checks.check_early(early(), right).verdict == NOT_REPRODUCED
-
-
-def recursion(factor: float = 2.0) -> pd.DataFrame:
-    """Odds of long multiplied by `factor` each round; 2 is the theory."""
-    rows = []
-    for p in (0.05, 0.1, 0.25):
-        odds = p / (1 - p) * factor ** np.arange(9)
-        for step, share in enumerate(odds / (1 + odds)):
-            row = {"run": f"p{p}", "phase": "rl", "step": step, "p_cot": p, "seed": 0, "greedy_accuracy": 0.5}
-            rows.append(row | {"long_probability": share})
-    return pd.DataFrame(rows)
-
-
-def test_the_recursion_is_told_from_others():
-    assert checks.check_rounds(recursion()).verdict == REPRODUCED
-    assert checks.check_rounds(recursion(1.2)).verdict != REPRODUCED
-    errors = checks.recursion_errors(recursion())
-    np.testing.assert_allclose(errors["long_probability"], errors["one_step"], atol=1e-12)
-    np.testing.assert_allclose(errors["long_probability"], errors["from_start"], atol=1e-12)
-    assert checks.flips(recursion())["measured"].tolist() == [theory.rounds_to_flip(p) for p in (0.05, 0.1, 0.25)]
-
-
-def rare(failing: float = 0.5, control: float = 1.0) -> pd.DataFrame:
-    rows = run("small", d=8, p_cot=2.0**-8)
-    for p_cot, accuracy in ((2.0**-20, failing), (0.0, failing), (0.25, control)):
-        rows += run(f"large{p_cot}", d=20, p_cot=p_cot, end=dict(greedy_accuracy=accuracy))
-    return pd.DataFrame(rows)
-
-
-def test_exponentially_rare_needs_the_failure_and_the_control():
-    assert checks.check_exponentially_rare(rare()).verdict == REPRODUCED
-    assert checks.check_exponentially_rare(rare(failing=0.9)).verdict == NOT_REPRODUCED
-    assert checks.check_exponentially_rare(rare(control=0.5)).verdict == NOT_REPRODUCED
+    assert claims.too_early.check(early(), right).verdict == NOT_REPRODUCED
 
 
 @pytest.mark.parametrize("growing, verdict", [(10, REPRODUCED), (7, PARTLY), (2, NOT_REPRODUCED)])
@@ -141,7 +113,7 @@ def test_almost_all_checkpoints(growing, verdict):
     rows = []
     for i in range(10):
         rows += run(f"r{i}", steps=500, seed=i, end={} if i < growing else dict(mean_length=13.0))
-    assert checks.check_rare_lengthens(pd.DataFrame(rows)).verdict == verdict
+    assert claims.rare_lengthens.check(pd.DataFrame(rows)).verdict == verdict
 
 
 def test_takeoff_and_its_slope():
@@ -149,18 +121,18 @@ def test_takeoff_and_its_slope():
     for i, p in enumerate((0.25, 0.1, 0.05, 0.02)):
         takes = int(10 + 4 * np.log2((1 - p) / (2 * p)))
         rows += run(f"r{i}", rounds=2 * takes, p_cot=p, algorithm="star", seed=0)
-    table = checks.median_takeoff(pd.DataFrame(rows))
-    per_halving, correlation, linear = checks.slope(table)
+    table = claims.median_takeoff(pd.DataFrame(rows))
+    per_halving, correlation, linear = claims.slope(table)
     assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99 > linear
     never = pd.DataFrame(run("x", p_cot=0.1, algorithm="star", seed=0, end=dict(greedy_long=0.1)))
-    assert checks.median_takeoff(never)["takeoff"].isna().all()
+    assert claims.median_takeoff(never)["takeoff"].isna().all()
 
 
 def test_recovery_in_words():
-    words = recovery_verdicts(pd.DataFrame(run("r")), d=50)
+    words = claims.live_verdicts(pd.DataFrame(run("r")), d=50)
     assert list(words.values()) == ["at chance", "near 1", "1", "d", "long"]
     stuck = pd.DataFrame(run("r", end=MEASURES))
-    assert list(recovery_verdicts(stuck, d=50).values()) == ["at chance", "at chance", "1", "1", "mixed"]
+    assert list(claims.live_verdicts(stuck, d=50).values()) == ["at chance", "at chance", "1", "1", "mixed"]
 
 
 def test_cost_is_that_of_the_runs_that_recovered():
@@ -168,7 +140,7 @@ def test_cost_is_that_of_the_runs_that_recovered():
     unlearned = dict(chain_accuracy=0.0, **work)
     rows = [row for d in (10, 25) for seed in range(3) for row in run(f"{d} {seed}", start=work, d=d)]
     rows += run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5, tokens=1.0), d=25)
-    table = checks.cost_by_size(pd.DataFrame(rows))
+    table = claims.cost_by_size(pd.DataFrame(rows))
     assert table["chain known before RL"].tolist() == ["3 of 3", "3 of 4"]
     assert table["wrong links before RL"].tolist() == [0.001, 0.001]
     assert table["recovered"].tolist() == ["3 of 3", "3 of 4"]

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntprl.llama import data as sources
+from ntprl.llama.data import MATH_SUBJECTS, SOURCES, Source, held_out, last_boxed, load_rows, to_row
 from ntprl.llama.hub import explain
 from ntprl.tasks.rows import Row, long_ones
-from ntprl.llama.data import SOURCES, Source, held_out, last_boxed, load_rows, to_row
 from ntprl.tasks.words import WordProblems
 
 CLIPS = {
@@ -161,6 +160,11 @@ def test_held_out_rows_are_long_as_often_as_others():
         ("train.jsonl", '{"question": "q"', ["line 1", "no JSON"]),
         ("train.jsonl", "[1]\n", ["line 1", "no JSON object"]),
         ("train.jsonl", json.dumps(CLIPS) + "\n\n" + '{"question": "q", "answer": "a"}', ["line 3", "no final answer"]),
+        ("train.jsonl", (json.dumps(CLIPS) + "\n") * 6 + '{"question": "q"', ["line 7", "train.jsonl", "no JSON"]),
+        ("train.jsonl", "[" * 100_000, ["line 1", "no JSON"]),
+        ("train.jsonl", json.dumps(CLIPS)[:-1] + f', "n": {"1" * 5000}}}', ["line 1", "no JSON"]),
+        ("train.jsonl", json.dumps(CLIPS) + "\n" + json.dumps(CLIPS | {"question": 3}), ["line 2", "question = 3"]),
+        ("train.jsonl", json.dumps(CLIPS | {"question": "\ud83d"}), ["line 1", "question", "expected text"]),
         ("train.jsonl", "", ["no rows for split train"]),
         ("test.jsonl", json.dumps(CLIPS), ["a test split but no train split"]),
         ("notes.txt", "x", ["holds no .jsonl or .parquet file"]),
@@ -170,6 +174,19 @@ def test_a_bad_file_is_refused(refused, tmp_path, name, content, words):
     (tmp_path / name).write_text(content, encoding="utf-8")
     with refused(*words):
         load_rows(str(tmp_path))
+
+
+def test_texts_stay_as_they_are(tmp_path):
+    """Whatever they look like: a date, a number, nothing, another line."""
+    questions = ["2024-01-01", "2024-01-01T07:08:09", "7", "null", "true", "NaN", "a\u2028b\x85c"]
+    levels = [1, "2", None, {"a": 4}, [5], 6.5, True]  # what nobody reads may be of any kind
+    records = [
+        CLIPS | {"question": question, "level": level} for question, level in zip(questions, levels, strict=True)
+    ]
+    text = "\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    assert [row.question for row in load_rows(str(tmp_path))] == questions
 
 
 def test_a_parquet_file_that_is_none(refused, tmp_path):
@@ -213,7 +230,7 @@ def test_the_hub_is_asked_for_pinned_revisions(hub):
     assert [row.answer for row in load_rows("openai/gsm8k", "test")] == ["72"]
     assert len(load_rows("EleutherAI/hendrycks_math")) == 7
     assert hub.calls[0] == ("openai/gsm8k", "main", "test", SOURCES["openai/gsm8k"].revision)
-    assert {call[1] for call in hub.calls[1:]} == set(sources.MATH_SUBJECTS)
+    assert {call[1] for call in hub.calls[1:]} == set(MATH_SUBJECTS)
     assert all(re.fullmatch("[0-9a-f]{40}", source.revision) for source in SOURCES.values())
     load_rows("openai/gsm8k", revision="abc")
     assert hub.calls[-1] == ("openai/gsm8k", "main", "train", "abc")
