@@ -20,6 +20,7 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 
 def require_integer(name: str, value: object, low: int) -> None:
+    """A whole number of at least `low`; booleans are refused, and floats."""
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     require(is_integer and value >= low, name, value, f"a whole number of at least {low}")
 
@@ -32,4 +33,5 @@ def require_number(name: str, value: object, low: float, high: float = float("in
 
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """One of the names in `choices`."""
     require(isinstance(value, str) and value in choices, name, value, "one of " + ", ".join(sorted(choices)))

@@ -1,4 +1,4 @@
-"""What is measured on a model, and how sure we are."""
+"""Measures of a model: accuracy, length, calibration and links of the chain, with intervals of rates."""
 
 import numpy as np
 import pandas as pd

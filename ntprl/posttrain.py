@@ -40,6 +40,8 @@ Callback = Callable[[int, Transformer], dict]
 
 @dataclass(frozen=True)
 class PosttrainConfig:
+    """How a model is reinforced. InputError for values that do not fit together."""
+
     algorithm: str = "grpo"  # one of ALGORITHMS
     reward: str = "r_e2e"  # one of REWARDS
     temperature: float = 1.0  # of the rollouts
@@ -79,6 +81,7 @@ class PosttrainConfig:
 
     @property
     def loss_temperature(self) -> float:
+        """At which the loss reads log pi: that of the rollouts, or 1 for next-token training."""
         return self.temperature if ALGORITHMS[self.algorithm].tempered else 1.0
 
 
@@ -97,6 +100,20 @@ def judged(reward: Reward, prompts: np.ndarray, answers: np.ndarray) -> np.ndarr
     if not np.isfinite(values).all():
         raise InputError(f"reward {name} returned {values[~np.isfinite(values)][0]}: rewards must be finite")
     return values
+
+
+def packs(
+    prompts: np.ndarray, answers: np.ndarray, rewards: np.ndarray, config: PosttrainConfig, device: torch.device
+) -> list[Pack]:
+    """The answers of a round, (B G, T), weighed by their rewards, (B, G): a pack for each minibatch of prompts."""
+    n_tokens = (answers != PAD).sum(axis=1).reshape(rewards.shape)
+    by_prompt = answers.reshape(*rewards.shape, -1)  # (B, G, T)
+    found = []
+    for rows in np.split(np.arange(len(prompts)), config.minibatches):
+        advantage, denominator = ALGORITHMS[config.algorithm].weigh(rewards[rows], n_tokens[rows])
+        chosen = by_prompt[rows].reshape(-1, answers.shape[1])
+        found.append(pack(prompts[rows], chosen, advantage, denominator, device, keep_all=config.kl > 0))
+    return found
 
 
 def update(
@@ -208,14 +225,7 @@ def posttrain(
         row |= callback(done, model) if callback else {}
         clock, grad_norm = time.perf_counter(), float("nan")
         if done < config.rounds:
-            n_tokens = (answers != PAD).sum(axis=1).reshape(shape)
-            by_prompt = answers.reshape(*shape, -1)  # (B, G, T)
-            batches = [
-                pack(prompts[rows], by_prompt[rows].reshape(-1, answers.shape[1]), *weights, device, config.kl > 0)
-                for rows in np.split(np.arange(config.prompts), config.minibatches)
-                for weights in [ALGORITHMS[config.algorithm].weigh(rewards[rows], n_tokens[rows])]
-            ]
-            grad_norm = update(model, start, optimizer, config, batches)
+            grad_norm = update(model, start, optimizer, config, packs(prompts, answers, rewards, config, device))
             if grad_norm == 0 and report:
                 report(f"round {done}: no answer carries a signal (mean reward {row['mean_reward']:.3g}); going on")
         row |= {"grad_norm": grad_norm, "seconds": seconds + time.perf_counter() - clock}

@@ -28,6 +28,8 @@ Callback = Callable[[int, Transformer, torch.Tensor | None], dict | None]
 
 @dataclass(frozen=True)
 class PretrainConfig:
+    """How a model is trained on the mixture, in optimiser steps of fresh demonstrations."""
+
     steps: int = 600  # optimiser steps
     batch: int = 128  # demonstrations in a step, all fresh
     lr: float = 2e-3  # highest learning rate of AdamW
@@ -80,6 +82,7 @@ def next_token_loss(model: Transformer, parts: tuple[Demonstrations, ...]) -> to
 
 
 def make_optimizer(model: Transformer, lr: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    """AdamW on all weights, one fused kernel a step."""
     return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
 
 

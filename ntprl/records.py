@@ -31,6 +31,7 @@ def recording(name: str, profile: str = "laptop") -> Recording:
 
 
 def is_recorded(name: str) -> bool:
+    """Is the table of that name in data/?"""
     return store.is_recorded(recording(name))
 
 

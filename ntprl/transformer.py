@@ -25,6 +25,8 @@ ROTARY_BASE = 10_000.0
 
 @dataclass(frozen=True)
 class TransformerConfig:
+    """Shape of a model. Equal shapes hold each other's checkpoints."""
+
     vocab_size: int  # V
     max_length: int  # longest sequence, prompt and answer together
     style: str = "gpt2"  # one of STYLES
@@ -87,6 +89,7 @@ class Prefix:
         return self.layers[layer]
 
     def expand(self, rows: Tensor) -> "Prefix":
+        """A prefix for answers to the prompts `rows`, in that order; one may come several times."""
         return Prefix(((k[rows], v[rows]) for k, v in self.layers), self.length)
 
 
@@ -100,6 +103,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
+    """Causal self-attention with H heads."""
+
     def __init__(self, config: TransformerConfig, layer: int):
         super().__init__()
         bias = config.style == "gpt2"
@@ -108,7 +113,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width, bias=bias)
 
     def heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)  # (B, T, W) -> (B, H, T, D)
+        """(B, T, W) -> (B, H, T, D)."""
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
 
     def forward(self, x: Tensor, n_query: int, rotary: tuple[Tensor, Tensor] | None, cache: KeyValues | None) -> Tensor:
         """Attend from the last n_query positions of x, (B, T, W) -> (B, n_query, W)."""
@@ -138,6 +144,8 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """GELU in the GPT-2 style, SwiGLU in the Mistral style."""
+
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.gated = config.style == "mistral"
@@ -146,6 +154,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.hidden_size, config.width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, T, W) -> (B, T, W)."""
         hidden = self.up(x)
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
@@ -154,6 +163,8 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
+    """One layer, normalised before each half (pre-norm)."""
+
     def __init__(self, config: TransformerConfig, layer: int):
         super().__init__()
         self.norm_1, self.norm_2 = make_norm(config), make_norm(config)
@@ -167,6 +178,7 @@ class Block(nn.Module):
 
 
 def make_norm(config: TransformerConfig) -> nn.Module:
+    """LayerNorm in the GPT-2 style, RMSNorm in the Mistral style."""
     return nn.LayerNorm(config.width, eps=1e-5) if config.style == "gpt2" else nn.RMSNorm(config.width, eps=1e-5)
 
 
@@ -229,4 +241,5 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))
 
     def new_cache(self, batch: int) -> Cache:
+        """An empty cache for `batch` sequences, on the device of the weights."""
         return Cache(self.config, batch, like=self.embed.weight.detach())

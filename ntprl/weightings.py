@@ -55,6 +55,8 @@ def grpo_published(rewards: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray
 
 
 class Algorithm(NamedTuple):
+    """An entry of ALGORITHMS: all that the loop and the figures ask of an algorithm."""
+
     weigh: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
     clipped: bool  # is pi_old the policy that wrote the answers, with a clipped ratio?
     tempered: bool  # is pi what was sampled from (softmax(logits / temperature)), or the model at temperature 1?

@@ -4,6 +4,7 @@ tasks, errors, seeds, theory <- the paper <- linear_chain, proofs <- book <- lla
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -87,6 +88,7 @@ def circle(sources: dict[str, str]) -> list[str] | None:
     return None
 
 
+FLOOR_ON_PAGE = re.compile(r'(?m)^<div class="floor \w+"><b>([^<]+)</b>(.*)$')
 SOURCES = {module: path.read_text() for module, path in MODULES.items()}
 
 
@@ -122,6 +124,16 @@ def test_a_circle_is_found():
     assert set(circle(SOURCES | changed)) == {"ntprl.book.recording", "ntprl.book.store"}
 
 
+def test_the_picture_of_the_house_has_all_its_rooms():
+    page = (ROOT / "chapters" / "pages" / "layout.md").read_text()
+    shown = {title: set(re.findall(r"<span>(\w+)</span>", floor)) for title, floor in FLOOR_ON_PAGE.findall(page)}
+    rooms = {"the paper": set(PAPER)}
+    for title, folder in (("book", "book"), ("tasks, theory, seeds, errors", "tasks")):
+        rooms[title] = {path.stem for path in (ROOT / "ntprl" / folder).glob("[a-z]*.py")}
+    rooms["studies"] = {path.parent.name for path in (ROOT / "ntprl" / "studies").glob("*/__init__.py")}
+    assert {title: found for title, found in shown.items() if found} == rooms
+
+
 # --- words ---
 
 
@@ -150,3 +162,45 @@ def test_every_module_says_what_it_is():
     for module, source in SOURCES.items():
         doc = ast.get_docstring(ast.parse(source))
         assert doc and len(doc.splitlines()[0]) <= 120, module
+
+
+# --- what others may build on ---
+
+PUBLIC = [module for module in MODULES if module.count(".") == 1 or module.startswith("ntprl.tasks.")]
+
+
+def undocumented(source: str) -> list[str]:
+    """Public functions, classes and methods without a docstring, or with an argument or result without a type.
+
+    What a task's properties are is said once, by the protocol.
+    """
+    found = []
+
+    def look(node: ast.Module | ast.ClassDef, prefix: str) -> None:
+        for inner in node.body:
+            if not isinstance(inner, (ast.FunctionDef, ast.ClassDef)) or inner.name.startswith("_"):
+                continue
+            is_property = any(ast.unparse(decorator) == "property" for decorator in inner.decorator_list)
+            if not ast.get_docstring(inner) and not is_property:
+                found.append(f"{prefix}{inner.name}: no docstring")
+            if isinstance(inner, ast.ClassDef):
+                look(inner, f"{prefix}{inner.name}.")
+                continue
+            arguments = [*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs]
+            untyped = [each.arg for each in arguments if each.annotation is None and each.arg not in ("self", "cls")]
+            if untyped or inner.returns is None:
+                found.append(f"{prefix}{inner.name}: no type for {', '.join(untyped) or 'its result'}")
+
+    look(ast.parse(source), "")
+    return found
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_typed_and_documented(module):
+    assert undocumented(SOURCES[module]) == []
+
+
+def test_a_missing_docstring_or_type_is_found():
+    assert undocumented("def f(x: int) -> int:\n    return x") == ["f: no docstring"]
+    assert undocumented('class C:\n    "A."\n    def f(self, x):\n        "Of x."') == ["C.f: no type for x"]
+    assert (ROOT / "ntprl" / "py.typed").is_file()

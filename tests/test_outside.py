@@ -18,7 +18,7 @@ from ntprl.book.baselines import Baselines
 from ntprl.book.readings import at_round, rl_rows
 from ntprl.book.recording import Recording, grid
 from ntprl.book.run import Reinforcement, Run, change
-from ntprl.book.store import collect
+from ntprl.book.store import collect, load, promote
 from ntprl.mixture import Mixture
 from ntprl.seeds import numpy_rng
 from ntprl.studies.recovery import figures
@@ -126,6 +126,15 @@ def test_its_runs_are_swept_named_and_collected(tmp_path):
     assert len(paths) == 4 and set(table["d"]) == {2, 3}
     assert sidecar["kind"] == "Run on S3Chain"
     assert "kl" not in sidecar["config"]
+
+
+def test_a_penalty_is_recorded_like_any_other_field(tmp_path):
+    """A field that is younger than the recorded tables: a column where it varies."""
+    tiny = change(RUN, steps=4, rounds=1, rollouts=16, n_eval=16, n_eval_rl=16)
+    recording = Recording("kl", "Does a penalty hold it?", "00_none", grid(tiny, kl=(0.0, 0.05)), "seconds")
+    sweep.sweep(recording.configs, tmp_path / "runs", report=lambda line: None)
+    promote(recording, tmp_path / "runs", tmp_path / "data")
+    assert load(recording, tmp_path / "data").groupby("kl").size().to_dict() == {0.0: 5, 0.05: 5}
 
 
 def test_other_uses_of_its_start_are_measured():

@@ -103,6 +103,7 @@ class Multiplication:
         return number_of(prompts[:, : self.k]), number_of(prompts[:, self.k + 1 : 2 * self.k + 1])
 
     def product(self, prompts: np.ndarray) -> np.ndarray:
+        """The true products, (n,)."""
         first, second = self._factors(prompts)
         return first * second
 

@@ -23,12 +23,15 @@ MARK = "####"  # what announces the final answer
 
 @dataclass(frozen=True)
 class Row:
+    """One problem with its worked solution and its answer."""
+
     question: str
     solution: str  # the worked solution, without the line that repeats the answer
     answer: str  # the final answer alone
 
 
 def prompt(question: str) -> str:
+    """What a model reads before it answers."""
     return f"Question: {question}\nAnswer:"
 
 

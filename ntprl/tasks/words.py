@@ -49,6 +49,7 @@ ASKED = re.compile(r"How many (?P<item>\w+) does (?P<who>\w+) have\?")
 
 
 def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    """One of the options, all alike."""
     return options[rng.integers(len(options))]
 
 
@@ -165,6 +166,7 @@ class WordProblems:
         return 5 + 12 * self.high + 3
 
     def is_test(self, question: str) -> bool:
+        """Is the problem for tests only? By a hash of its text."""
         return uniform(question, "test") < self.test_share
 
     def questions(self, n: int, rng: np.random.Generator, test: bool = False) -> list[str]:
@@ -177,6 +179,7 @@ class WordProblems:
         return found
 
     def prompts(self, n: int, rng: np.random.Generator, test: bool = False) -> np.ndarray:
+        """n fresh problems as prompts, padded on the left, (n, P)."""
         rows = np.full((n, self.prompt_length), PAD_ID)
         for row, question in zip(rows, self.questions(n, rng, test), strict=True):
             tokens = encode(prompt(question))
@@ -196,9 +199,11 @@ class WordProblems:
         return answers
 
     def long(self, prompts: np.ndarray) -> np.ndarray:
+        """Worked solution, mark, answer and EOS, (n, at most L + 1), PAD behind."""
         return self._answers(prompts, True)
 
     def short(self, prompts: np.ndarray) -> np.ndarray:
+        """Mark, answer and EOS, (n, 3)."""
         return self._answers(prompts, False)
 
     def final(self, answers: np.ndarray) -> np.ndarray:
@@ -211,11 +216,14 @@ class WordProblems:
         return found
 
     def r_e2e(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """1 if the answer ends on the right number, whatever stands before, (n,) bool. Total."""
         truth = np.array([int(self.row(tokens).answer) for tokens in prompts], dtype=int)
         return self.final(answers) == truth
 
     def r_cot(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """1 if it is exactly the worked solution or exactly the right short answer, (n,) bool. Total."""
         return same_answers(answers, self.long(prompts)) | same_answers(answers, self.short(prompts))
 
     def text(self, tokens: np.ndarray) -> str:
+        """One row of tokens as text, padding and end left out."""
         return decode(tokens)

@@ -56,10 +56,11 @@ def multiplication(seeds: pd.DataFrame, three: pd.DataFrame, hard: pd.DataFrame)
     end = at_round(hard, "end")
     largest = end[end["k"] == end["k"].max()]
     fails = bool((largest["greedy_accuracy"] < 0.5).all())
+    found = end.groupby("k")["greedy_accuracy"].agg(low="min", high="max", mean="mean")
+    found["n"] = end.groupby("k")["n_eval"].sum()
     text += "p_cot = .1, one budget, greedy accuracy after RL: " + ", ".join(
-        f"k = {k}: {runs.min():.2f} to {runs.max():.2f}, together {rate_text(runs.mean(), int(n.sum()))}"
-        for k, part in end.groupby("k")
-        for runs, n in [(part["greedy_accuracy"], part["n_eval"])]
+        f"k = {k}: {low:.2f} to {high:.2f}, together {rate_text(mean, int(n))}"
+        for k, low, high, mean, n in found.itertuples()
     )
     text += f"; {HARDEST} digits not run" if end["k"].max() < HARDEST else ""
     if holds and fails and end["k"].max() >= HARDEST:

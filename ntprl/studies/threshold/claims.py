@@ -68,11 +68,8 @@ def calibrated(threshold: pd.DataFrame) -> Verdict:
     """Reproduced if at every p_cot > 0 the mean of P(long) over seeds lies within .03 of p_cot."""
     last = final_rows(threshold)
     error = (last.groupby("p_cot")["sampled_long"].mean() - last["p_cot"].unique()).abs()
-    inside = [
-        low <= p <= high
-        for p, rate, n in zip(last["p_cot"], last["sampled_long"], last["n_eval"], strict=True)
-        for low, high in [interval(rate, n)]
-    ]
+    intervals = [interval(rate, n) for rate, n in zip(last["sampled_long"], last["n_eval"], strict=True)]
+    inside = [low <= p <= high for p, (low, high) in zip(last["p_cot"], intervals, strict=True)]
     text = f"largest |mean P(long) - p_cot| = {error.max():.3f} (at p_cot = {error.idxmax():.3g}); "
     text += f"p_cot inside the 95 % interval of {sum(inside)} of {len(inside)} single runs"
     return Verdict(REPRODUCED if error.max() <= POOLED_CALIBRATED else NOT_REPRODUCED, text)
