@@ -4,17 +4,25 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test check refresh bench clean
+.PHONY: help book html test check executed refresh bench clean
 
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# As many processes as cores, each on one thread: models this small gain little from a second one, and two processes
+# that both take two threads of two cores take several times as long.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+export OMP_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= 1
+
 # One chapter, by the start of its name, for `make refresh CHAPTER=02`; empty means all of them.
 CHAPTER ?=
 
-CHAPTERS := $(wildcard chapters/*.md)
+# The longest first, so that chapters that run side by side end together.
+LONGEST := $(wildcard chapters/06*.md chapters/04*.md chapters/03*.md)
+CHAPTERS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard chapters/*.md))
 EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
 # What the outputs of a chapter depend on, besides its own text ...
 CODE := $(wildcard ntprl/*.py ntprl/*/*.py ntprl/*/*/*.py data/*) tools/execute.py requirements.lock
@@ -24,24 +32,25 @@ PAGES := _config.yml _toc.yml references.bib README.md $(wildcard _static/* data
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: _build/book.built ## run every chapter afresh and build the book from those runs
+book: executed ## run every chapter afresh and build the book from those runs
+	@$(MAKE) --no-print-directory _build/book.built
 	@echo "Built from fresh runs: $(CURDIR)/_build/html/index.html"
 
 html: _build/html.built ## build the book from the outputs stored in chapters/, in seconds
 	@echo "Built from stored outputs: $(CURDIR)/_build/html/index.html"
 
-test: $(READY) _build/html.built ## run the tests, then every chapter again, comparing its outputs
-	$(BIN)/pytest tests
-	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 600 \
+test: $(READY) _build/html.built executed ## run the tests, and every chapter, comparing its outputs
+	$(BIN)/pytest -q -n $(JOBS) tests
+	$(BIN)/python -m pytest -q -p tools.replay --replay _build/executed --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg chapters
 
 check: $(READY) ## check style and run the fast tests, while you work
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -q -m "not slow" tests
+	$(BIN)/pytest -q -n $(JOBS) -m "not slow" tests
 
 refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
-	$(BIN)/python tools/execute.py $(CHAPTER)
+	printf '%s\n' $(notdir $(filter chapters/$(CHAPTER)%,$(CHAPTERS))) | xargs -n 1 -P $(JOBS) $(BIN)/python tools/execute.py
 	$(BIN)/python tools/readme.py
 
 bench: $(READY) ## time everything beside its peers, on an idle machine: 18 minutes on two cores
@@ -76,6 +85,9 @@ endef
 
 _build/html.built: $(CHAPTERS:.md=.ipynb) $(PAGES) | $(READY)
 	$(call pages,.)
+
+executed: | $(READY)
+	@$(MAKE) --no-print-directory -j $(JOBS) $(EXECUTED)
 
 _build/book.built: $(EXECUTED) $(PAGES) | $(READY)
 	@rm -rf _build/book && mkdir -p _build/book

@@ -1,6 +1,7 @@
 """The door to recorded tables.
 
 threshold = table("threshold")           in a chapter: the table, with a line that says where it comes from
+verdict("C4", "C5")                      in a chapter: what the tables say about some claims
 record_table(record, profile, device)    in a chapter: make the runs of the table that a reader asks for
 python -m ntprl.records promote NAME     make data/NAME.csv of finished runs
 python -m ntprl.records check            are all tables whole, unaltered and of the configurations asked for?
@@ -16,6 +17,7 @@ from ntprl.book.recording import Recording, rehearsed
 from ntprl.book.sweep import record
 from ntprl.errors import InputError, require_choice
 from ntprl.studies.catalogue import TABLES
+from ntprl.studies.scorecard import verdict_text
 
 
 def recording(name: str, profile: str = "laptop") -> Recording:
@@ -45,6 +47,11 @@ def table(name: str) -> pd.DataFrame:
     found = store.load(recording(name))
     print(source(name))
     return found
+
+
+def verdict(*ids: str) -> None:
+    """Print what the tables say about some claims."""
+    print(verdict_text(*ids))
 
 
 def record_table(name: str, profile: str, device: str) -> None:

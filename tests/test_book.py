@@ -325,12 +325,42 @@ def test_toc_check_notices(tmp_path):
     assert toc_problems(nested, [], tmp_path) == ["in _toc.yml without a file: gone"]
 
 
+def toy(folder, output, source="print(1 + 1)"):
+    cell = new_code_cell(source, execution_count=1)
+    cell.outputs = [new_output("stream", name="stdout", text=output)]
+    folder.mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=[cell]), folder / "toy.ipynb")
+
+
+def nbval(folder, *options):
+    """The exit code, and the text, of a comparison of folder/toy.ipynb with what it gives."""
+    sanitize = f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"
+    command = [sys.executable, "-m", "pytest", *options, "--nbval", "--nbval-current-env", sanitize]
+    done = subprocess.run([*command, f"{folder}/toy.ipynb"], cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("stored, code", [("2\n", 0), ("3\n", 1)])
 def test_nbval_compares_stored_outputs(tmp_path, stored, code):
-    cell = new_code_cell("print(1 + 1)", execution_count=1)
-    cell.outputs = [new_output("stream", name="stdout", text=stored)]
-    nbformat.write(new_notebook(cells=[cell]), tmp_path / "toy.ipynb")
-    sanitize = f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval_sanitize.cfg'}"
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", sanitize, "toy.ipynb"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == code, done.stdout + done.stderr
+    toy(tmp_path, stored)
+    assert nbval(tmp_path)[0] == code
+
+
+@pytest.mark.parametrize("run, code", [("2\n", 0), ("3\n", 1), ("2", 1)])
+def test_nbval_compares_with_a_run_that_was_made(tmp_path, run, code):
+    toy(tmp_path, "2\n")
+    toy(tmp_path / "executed", run)
+    assert nbval(tmp_path, "-p", "tools.replay", "--replay", str(tmp_path / "executed"))[0] == code
+
+
+def test_a_run_of_other_cells_is_no_run_of_these(tmp_path):
+    toy(tmp_path, "2\n")
+    toy(tmp_path / "executed", "2\n", source="print(2)")
+    code, text = nbval(tmp_path, "-p", "tools.replay", "--replay", str(tmp_path / "executed"))
+    assert code == 1 and "code cell 1 is not the one that was run" in text
+
+
+def test_a_chapter_that_was_not_run_is_named(tmp_path):
+    toy(tmp_path, "2\n")
+    code, text = nbval(tmp_path, "-p", "tools.replay", "--replay", str(tmp_path / "executed"))
+    assert code != 0 and "toy.ipynb does not exist: run tools/execute.py" in text

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
-from ntprl.studies.multiplication import claims, figures
-from ntprl.studies.recovery import figures as recovery_figures
+from ntprl.studies.multiplication import claims
 
 BEFORE = dict(greedy_accuracy=0.3, greedy_long=0.0, long_probability=0.25, chain_accuracy=1.0, sampled_long=0.25)
 AFTER = dict(greedy_accuracy=0.99, greedy_long=0.95, long_probability=0.8, chain_accuracy=1.0, sampled_long=0.8)
@@ -37,10 +36,6 @@ def test_recovery_and_its_limit_are_reproduced():
     assert verdict.verdict == PARTLY and verdict.evidence.endswith("7 digits not run")  # the claim's hardest case
     seven = pd.concat([hard(), table(k=7, before=FAILED, after=FAILED)])
     assert claims.multiplication.check(table(), three(), seven).verdict == REPRODUCED
-    assert (
-        "k = 2: greedy accuracy 0.300 [" in verdict.evidence
-        and "k = 4: 0.02 to 0.02, together 0.020 [" in verdict.evidence
-    )
 
 
 @pytest.mark.parametrize(
@@ -92,20 +87,9 @@ def test_without_a_crossing_nothing_is_predicted():
 
 
 def test_live_words():
-    words = claims.live_verdicts(table().query("seed == 0"), 0.25)
-    assert list(words.values()) == [
-        "learned",
-        "calibrated",
-        "hardly any",
-        "less than two thirds",
-        "nearly all",
-        "mostly long",
-    ]
-    assert claims.live_verdicts(table(before=FAILED).query("seed == 0"), 0.6)["P(long) before RL"] == "not calibrated"
-
-
-def test_figures_draw():
-    recovery_figures.by_share(three())
-    figures.thresholds(branches())
-    places = [dict(step=1, kind=kind, place=i, accuracy=0.5, seed=0) for kind in ("short", "long") for i in range(4)]
-    figures.digits(pd.DataFrame(places))
+    ideal = claims.live_verdicts(table().query("seed == 0"), 0.25).values()
+    assert list(ideal)[:3] == ["learned", "calibrated", "hardly any"]
+    assert list(ideal)[3:] == ["less than two thirds", "nearly all", "mostly long"]
+    failed = claims.live_verdicts(table(before=FAILED, after=FAILED).query("seed == 0"), 0.6).values()
+    assert list(failed)[:3] == ["not learned", "not calibrated", "hardly any"]
+    assert list(failed)[3:] == ["less than two thirds", "hardly any", "mostly short"]

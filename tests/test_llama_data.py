@@ -102,11 +102,9 @@ def test_any_text_has_a_box_or_none(text):
         ({"question": "q", "answer": "text\n####"}, ["no final answer"]),
         ({"question": "q", "answer": "#### 3"}, ["no worked solution"]),
         ({"question": " ", "answer": "so\n#### 3"}, ["no question"]),
-        ({"question": 3, "answer": "so\n#### 3"}, ["question = 3", "expected text"]),
-        ({"question": "q", "answer": None}, ["answer = None"]),
+        ({"question": 3, "answer": "so\n#### 3"}, ["question = 3"]),
         ({"problem": "p", "solution": "nothing boxed"}, ["no final answer", "boxed"]),
-        ({"text": "a", "label": 1}, ["label, text", "expected question and answer", "problem and solution"]),
-        ({}, ["none"]),
+        ({"text": "a", "label": 1}, ["label, text"]),
     ],
 )
 def test_a_bad_row_is_named(refused, fields, words):
@@ -157,13 +155,10 @@ def test_held_out_rows_are_long_as_often_as_others():
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("train.jsonl", '{"question": "q"', ["line 1", "no JSON"]),
         ("train.jsonl", "[1]\n", ["line 1", "no JSON object"]),
-        ("train.jsonl", json.dumps(CLIPS) + "\n\n" + '{"question": "q", "answer": "a"}', ["line 3", "no final answer"]),
-        ("train.jsonl", (json.dumps(CLIPS) + "\n") * 6 + '{"question": "q"', ["line 7", "train.jsonl", "no JSON"]),
+        ("train.jsonl", json.dumps(CLIPS) + "\n\n" + '{"question": "q"', ["line 3", "train.jsonl", "no JSON"]),
         ("train.jsonl", "[" * 100_000, ["line 1", "no JSON"]),
         ("train.jsonl", json.dumps(CLIPS)[:-1] + f', "n": {"1" * 5000}}}', ["line 1", "no JSON"]),
-        ("train.jsonl", json.dumps(CLIPS) + "\n" + json.dumps(CLIPS | {"question": 3}), ["line 2", "question = 3"]),
         ("train.jsonl", json.dumps(CLIPS | {"question": "\ud83d"}), ["line 1", "question", "expected text"]),
         ("train.jsonl", "", ["no rows for split train"]),
         ("test.jsonl", json.dumps(CLIPS), ["a test split but no train split"]),
@@ -196,17 +191,14 @@ def test_a_parquet_file_that_is_none(refused, tmp_path):
         load_rows(str(tmp_path))
 
 
-def test_several_files_without_a_split_are_refused(refused, tmp_path):
+def test_several_files_without_a_split_a_wrong_name_and_a_wrong_split_are_refused(refused, tmp_path):
     for name in ("a.jsonl", "b.jsonl"):
         write(tmp_path / name, [CLIPS])
     with refused("a.jsonl, b.jsonl", "name the files train and test"):
         load_rows(str(tmp_path))
-
-
-def test_a_wrong_name_and_split_are_refused(refused, tmp_path):
-    with refused("dataset", "openai/gsm9k", "openai/gsm8k", "EleutherAI/hendrycks_math", "existing folder"):
+    with refused("dataset", "openai/gsm9k", "openai/gsm8k"):
         load_rows("openai/gsm9k")
-    with refused("split", "'validation'", "test, train"):
+    with refused("split = 'validation'", "test, train"):
         load_rows(str(tmp_path), "validation")
 
 
@@ -266,11 +258,6 @@ def test_the_hubs_own_errors_are_explained(name, words):
     line = str(explain(chained(OSError("long\ntext"), cause), "weights", "meta-llama/L"))
     assert all(word in line for word in words)
     assert len(line.splitlines()) == 1
-
-
-def test_any_other_error_is_kept_in_one_line():
-    line = str(explain(ValueError("first\nsecond"), "tokenizer", "a/b"))
-    assert line == "the tokenizer a/b cannot be loaded (ValueError: first second)"
 
 
 # --- the real thing ---

@@ -15,6 +15,7 @@ import transformers
 import trl
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from ntprl.errors import InputError
 from ntprl.llama import evaluation, hub
 from ntprl.llama.config import LlamaConfig, preset
 from ntprl.llama.evaluation import evaluate, generate, judge, prompt_ids
@@ -36,26 +37,9 @@ from ntprl.llama.weights import byte_tokenizer, load_tokenizer, load_weights, re
 from ntprl.tasks.rows import Row, completion, long_ones, prompt
 
 SUMS = [Row(f"What is {n} + 1?", f"It is {n} + 1 = {n + 1}.", str(n + 1)) for n in range(40)]
-SMALL = LlamaConfig(
-    model="tiny",
-    dataset="rows",
-    sft_steps=2,
-    sft_batch=4,
-    sft_length=128,
-    sft_lr=1e-3,
-    rl_steps=2,
-    prompts=2,
-    group=2,
-    micro=2,
-    completion_length=8,
-    n_eval=4,
-    eval_batch=4,
-    sft_every=1,
-    rl_every=1,
-    warmup=1,
-    dtype="float32",
-    gpus=0,
-)
+SIZES = dict(sft_steps=2, sft_batch=4, sft_length=128, sft_lr=1e-3, sft_every=1, warmup=1, n_eval=4, eval_batch=4)
+SIZES |= dict(rl_steps=2, prompts=2, group=2, micro=2, completion_length=8, rl_every=1)
+SMALL = LlamaConfig(model="tiny", dataset="rows", dtype="float32", gpus=0, **SIZES)
 WORDS = ["<unk>", "<end>", "<pad>", "Question", ":", "Answer", "one", "two", "three", "7", "8", "####"]
 
 
@@ -116,17 +100,14 @@ def test_the_libraries_know_every_field_that_is_set(settings, kind):
     assert settings.keys() <= {field.name for field in fields(kind)}
 
 
-def test_the_fields_of_vllm_are_known(monkeypatch):
+def test_vllm_is_asked_for_by_name_and_its_fields_are_known(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with refused("pip install vllm", "vllm = False"):
+        grpo_settings(replace(SMALL, vllm=True), "x")
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace())
     settings = grpo_settings(replace(SMALL, vllm=True), "x")
     assert settings["use_vllm"] is True
     assert settings.keys() <= {field.name for field in fields(trl.GRPOConfig)}
-
-
-def test_vllm_is_asked_for_by_name(refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with refused("pip install vllm", "vllm = False"):
-        grpo_settings(replace(SMALL, vllm=True), "x")
 
 
 def test_what_grpo_means_here(tmp_path):
@@ -344,13 +325,8 @@ def test_evaluate_has_the_columns_of_the_house(plain):
     assert wanted | {"n_eval"} <= found.keys()
     assert found["n_eval"] == 5
     assert evaluate(lively(plain), plain, SUMS[:3], n=5, max_new_tokens=2)["n_eval"] == 3
-
-
-def test_nothing_to_evaluate(refused, plain):
-    with refused("rows"):
+    with pytest.raises(InputError, match="rows"):
         evaluate(None, plain, [])
-    with refused("n = 0"):
-        evaluate(None, plain, SUMS, n=0)
 
 
 @pytest.mark.parametrize("n", [1, 5, 6])
@@ -511,13 +487,9 @@ def test_damaged_weights_end_in_one_line(refused, tiny_folder, tmp_path):
         load_weights(str(tmp_path / "cut"))
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "nowhere", "/no/where/at/all"])
-def test_a_missing_folder(refused, name):
-    with refused("model", repr(name), "neither an existing folder nor a name"):
-        load_weights(name)
-
-
-def test_an_empty_folder(refused, tmp_path):
+def test_a_folder_that_is_missing_or_empty(refused, tmp_path):
+    with refused("model = './nowhere'", "neither an existing folder nor a name"):
+        load_weights("./nowhere")
     with refused("config.json"):
         load_tokenizer(str(tmp_path))
 
@@ -526,17 +498,6 @@ def test_weights_that_are_not_here_without_a_network(refused):
     for load, kind in ((load_weights, "weights"), (load_tokenizer, "tokenizer")):
         with refused(f"{kind} nobody/nothing", "cannot be reached", "local folder"):
             load("nobody/nothing")
-
-
-def test_gated_weights_say_what_to_accept(refused, monkeypatch):
-    gated = hub.needed("huggingface_hub").errors.GatedRepoError
-
-    def from_pretrained(*_, **__):
-        raise OSError("You are trying to access a gated repo.\nMake sure ...") from gated.__new__(gated)
-
-    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
-    with refused("gated", "https://huggingface.co/meta-llama/Llama-3.2-3B", "accept", "hf auth login"):
-        load_weights("meta-llama/Llama-3.2-3B")
 
 
 def test_weights_are_asked_for_without_pickle_or_foreign_code(monkeypatch):
@@ -560,8 +521,7 @@ def test_a_preset_without_a_gpu(refused, tmp_path):
 
 
 def test_a_local_tiny_model_rehearses_itself(tiny_folder, plain):
-    model, tokenizer, made = rehearsal(str(tiny_folder / "model"))
-    assert made.startswith("the model in")
+    model, tokenizer, _ = rehearsal(str(tiny_folder / "model"))
     kept = load_weights(str(tiny_folder / "model")).state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in model.state_dict().items())
     assert tokenizer.get_vocab() == plain.get_vocab()
@@ -569,16 +529,13 @@ def test_a_local_tiny_model_rehearses_itself(tiny_folder, plain):
     assert not rehearsal("nobody/nothing")[1].chat_template
 
 
-@pytest.mark.parametrize("name", ["llama-3.2-3b-instruct"])
-def test_dry_run(name, tiny_folder, tmp_path, capfd):
+def test_dry_run(tiny_folder, tmp_path, capfd):
     """The whole path of a preset, as a chapter calls it: both trainers, all measures, and few words."""
     lines: list[str] = []
-    config = preset(name, model="nobody/nothing-Instruct", dataset=str(tiny_folder), dry_run=True, beta=0.1, vllm=True)
-    table = run(config, tmp_path / "x", report=lines.append)
+    settings = dict(model="nobody/nothing-Instruct", dataset=str(tiny_folder), dry_run=True, beta=0.1, vllm=True)
+    table = run(preset("llama-3.2-3b-instruct", **settings), tmp_path / "x", report=lines.append)
     assert list(zip(table["phase"], table["step"], strict=True)) == [("sft", 0), ("sft", 1), ("rl", 0), ("rl", 1)]
     assert (table["n_eval"] == 4).all()
     assert len(lines) == 5
-    assert "held out" in lines[0]
-    assert "tokenizer of bytes" in lines[1]
     assert not (tmp_path / "x").exists()
     assert capfd.readouterr() == ("", "")  # nothing else, so that a chapter shows these lines alone

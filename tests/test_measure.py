@@ -1,9 +1,15 @@
 """What is measured: on models whose every probability is known, and against slow loops."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from ntprl.measure import (
     answer_measures,
@@ -261,3 +267,17 @@ def test_crossing_does_not_depend_on_the_order_of_rows():
 def test_a_level_that_is_never_crossed_is_nan():
     estimate, ends = crossing(curves({0: [0, 0.1, 0.2, 0.3], 1: [0, 0, 0, 0]}), "rate")
     assert np.isnan([estimate, *ends]).all()
+
+
+@given(n=st.integers(1, 5000), data=st.data())
+def test_the_interval_is_that_of_scipy(n, data):
+    k = data.draw(st.integers(0, n))
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    assert interval(k / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_no_worker_and_no_table_loads_scipy_stats():
+    """It takes most of a second at every start; chapters have it from seaborn."""
+    code = "import sys, ntprl.records; "
+    code += "sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,14 +1,13 @@
 """Pre-training and reinforcement learning as one run: its parts, its table, and starts that runs share."""
 
 import copy
-from dataclasses import FrozenInstanceError, asdict
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from ntprl.book.run import PROFILES, Run, change, config_hash, flat
+from ntprl.errors import InputError
 from ntprl.measure import long_probability, measure
 from ntprl.posttrain import PosttrainConfig, posttrain
 from ntprl.seeds import numpy_rng, torch_rng
@@ -39,48 +38,12 @@ def no_pretraining(monkeypatch):
     return forbid
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("algorithm", "ppo"),
-        ("reward", "r_length"),
-        ("temperature", "hot"),
-        ("temperature", 0),
-        ("rounds", -1),
-        ("rollouts", 25),
-        ("group", 1),
-        ("epochs", 0),
-        ("minibatches", 4),
-        ("n_eval_rl", 0),
-        ("eval_every", 0),
-        ("eval_every", 1.5),
-        ("p_cot", 2),
-        ("seed", -1),
-        ("lr", "slow"),
-    ],
-)
-def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
-    with refused(f"{name} = {value!r}", "must be"):
-        change(TINY, **{name: value})
-
-
-def test_the_bad_rate_of_one_phase_is_not_blamed_on_the_other():
-    """Both phases have a learning rate."""
-    for name in ("lr", "rl_lr"):
-        with pytest.raises(ValueError) as caught:
-            change(TINY, **{name: "fast"})
-        assert str(caught.value).startswith(f"{name} = 'fast'")
-
-
-def test_configurations_are_frozen():
-    with pytest.raises(FrozenInstanceError):
-        RECOVERY.rl.rounds = 3
-
-
-@pytest.mark.parametrize("changed", [{"temperature": 2}, {"rounds": np.int64(4)}, {"rl_lr": np.float64(0.25)}])
-def test_equal_configurations_have_equal_hashes(changed):
-    plain = {name: int(value) if name == "rounds" else float(value) for name, value in changed.items()}
-    assert config_hash(change(TINY, **changed)) == config_hash(change(TINY, **plain))
+@pytest.mark.parametrize("name", ["lr", "rl_lr", "n_eval_rl", "eval_every"])
+def test_a_bad_value_is_refused_by_its_flat_name(name):
+    """Both phases have a learning rate: one is not blamed for the other's."""
+    with pytest.raises(InputError) as caught:
+        change(TINY, **{name: "fast"})
+    assert str(caught.value).startswith(f"{name} = 'fast'")
 
 
 def test_a_hash_names_every_field():
@@ -103,20 +66,6 @@ def test_the_start_is_the_pretraining_run_of_the_same_fields():
     assert change(TINY, algorithm="star", rounds=9).start == TINY.start
     assert change(TINY, seed=1).start != TINY.start
     assert TINY.start.start is None
-
-
-def test_the_second_phase_is_configured_field_by_field():
-    run = change(
-        TINY, algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1,
-        epochs=3, minibatches=4, clip=0.1, kl=0.05,
-    )  # fmt: skip
-    expected = PosttrainConfig(
-        algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, lr=0.1,
-        epochs=3, minibatches=4, clip=0.1, kl=0.05,
-    )  # fmt: skip
-    assert isinstance(run.rl, PosttrainConfig)
-    assert asdict(run.rl) == asdict(expected) | dict(n_eval_rl=12, eval_every=1)
-    assert run.pretraining == TINY.pretraining
 
 
 def test_a_run_is_its_parts_with_its_seed_in_each_of_them():
@@ -268,13 +217,6 @@ def test_a_line_is_reported_for_each_measurement():
     assert not any(line.startswith("round 1 of") for line in lines)
 
 
-@pytest.mark.parametrize("device", ["tpu", "cuda:99", None])
-def test_unknown_devices_are_refused(refused, tmp_path, device):
-    for folder in (None, tmp_path):
-        with refused(f"device = {device!r}", "on this machine"):
-            TINY.recover(device, folder)
-
-
 @pytest.mark.parametrize("profile", RL_PROFILES)
 def test_profiles_are_of_the_main_experiment(profile):
     run = recovery(profile, seed=4)
@@ -282,19 +224,6 @@ def test_profiles_are_of_the_main_experiment(profile):
     assert set(RL_PROFILES) == set(PROFILES)
     of_chapter_02 = change(PRETRAINING, **PROFILES[profile], seed=4)
     assert run.start == change(of_chapter_02, kind=run.start.kind)
-
-
-def test_the_smoke_profile_runs():
-    result = recovery("smoke", d=6).recover()
-    assert result.table["phase"].value_counts().to_dict() == {"pretraining": 5, "rl": 4}
-    assert result.table["greedy_accuracy"].between(0, 1).all()
-
-
-def test_unknown_profiles_and_parameters_are_refused(refused):
-    with refused("profile = 'huge'", "laptop, paper, smoke"):
-        recovery("huge")
-    with refused("roundz = 3", "unknown", "rounds", "p_cot"):
-        recovery("smoke", roundz=3)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +243,6 @@ def test_rare_long_demonstrations_get_more_steps_on_a_laptop(profile, p_cot, tim
     assert recovery(profile, p_cot=p_cot, steps=7).pretraining.steps == 7
 
 
-@pytest.mark.parametrize("steps", [-1, 2.5, "many"])
-def test_bad_numbers_of_steps_are_refused(refused, steps):
-    with refused(f"steps = {steps!r}", "must be"):
-        recovery("smoke", steps=steps)
+def test_bad_numbers_of_steps_are_refused(refused):
+    with refused("steps = -1"):
+        recovery("smoke", steps=-1)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,6 @@ from ntprl.book.chapter import start_chapter
 from ntprl.book.recording import grid
 from ntprl.book.run import (
     LATER,
-    PROFILES,
     Evaluation,
     ModelConfig,
     Reinforcement,
@@ -46,58 +46,31 @@ from ntprl.transformer import Transformer
 SIZES = dict(n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=3)
 TINY = change(PRETRAINING, d=3, **SIZES)
 BOTH_PHASES = change(RECOVERY, d=3, **SIZES)
+CHAPTERS = Path(__file__).resolve().parent.parent / "chapters"
 tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 kinds_of_runs = pytest.mark.parametrize(
     "run", [RECOVERY, MULTIPLICATION, WORDS], ids=["parity", "multiplication", "words"]
 )
 
 
-@pytest.mark.parametrize("profile", ["huge", 3, None, ["smoke"]])
-def test_unknown_profiles_are_refused(refused, profile):
-    with refused("profile = ", repr(profile), "laptop, paper, smoke"):
-        pretraining(profile)
-
-
-def test_unknown_parameters_are_refused(refused):
-    with refused("learning_rate = 0.1", "unknown", "lr"):
-        pretraining("smoke", learning_rate=0.1)
+def test_unknown_profiles_are_refused(refused):
+    with refused("profile = 'huge'", "laptop, paper, smoke"):
+        pretraining("huge")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("p_cot", "abc"),
-        ("p_cot", 1.5),
-        ("d", 2.5),
-        ("d", 0),
-        ("modulus", 1),
-        ("style", "bert"),
-        ("n_layer", 0),
-        ("width", 33),
-        ("n_head", "4"),
-        ("steps", -1),
-        ("batch", 0),
-        ("lr", -0.1),
-        ("warmup", 1.5),
-        ("cooldown", 2),
-        ("seed", -1),
-        ("seed", True),
-        ("n_eval", 0),
-        ("n_points", 0),
-    ],
+    [("p_cot", 1.5), ("d", 0), ("width", 33), ("steps", -1), ("seed", -1), ("n_eval", 0), ("n_points", 0)],
 )
-def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
-    with refused(f"{name} = {value!r}", "must be"):
+def test_bad_values_of_any_part_are_refused_when_the_run_is_described(refused, name, value):
+    with refused(f"{name} = {value!r}"):
         pretraining("smoke", **{name: value})
 
 
-@pytest.mark.parametrize("device", ["tpu", "cuda:99", "", 0, None])
-def test_unknown_devices_are_refused(refused, device):
-    with refused(f"device = {device!r}", "cpu", "on this machine"):
-        TINY.run(device)
-
-
-def test_cuda_is_refused_where_there_is_none(refused, monkeypatch):
+def test_devices_that_are_not_there_are_refused(refused, monkeypatch):
+    for device in ("cuda:99", None):
+        with refused(f"device = {device!r}", "on this machine"):
+            TINY.run(device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with refused("device = 'cuda'", "one of cpu on this machine"):
@@ -110,12 +83,6 @@ def test_configurations_are_frozen():
         for field in fields(part):
             with pytest.raises(FrozenInstanceError):
                 setattr(part, field.name, 3)
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_profiles_are_of_the_main_experiment(profile):
-    run = pretraining(profile, seed=4)
-    assert (run.task.d, run.p_cot, run.task.modulus, run.seed) == (50, 0.25, 2, 4)
 
 
 def test_the_smoke_profile_runs():
@@ -207,13 +174,9 @@ def test_every_cell_of_a_recording_has_the_same_three_seeds_or_more(table):
 
 
 @tables
-def test_a_recording_says_what_it_answers_and_how_to_make_it(table):
+def test_a_recording_bears_its_own_name_and_is_made_by_a_chapter(table):
     assert recording(table.name) is TABLES[table.name] is table
-    assert table.question.endswith("?")
-    assert table.cost
-    assert f"-p record {table.name}" in table.command
-    assert table.chapter in table.command
-    assert ("device cuda" in table.command) == table.needs_gpu
+    assert (CHAPTERS / f"{table.chapter}.md").is_file()
 
 
 def test_hashes_are_pinned():
@@ -271,15 +234,9 @@ def test_equal_configurations_go_on_from_one_checkpoint(tmp_path):
     ("name", "value", "part"),
     [
         ("d", 7, "task"),
-        ("modulus", 3, "task"),
-        ("style", "mistral", "model"),
         ("width", 16, "model"),
-        ("steps", 100, "pretraining"),
         ("lr", 0.1, "pretraining"),
-        ("weight_decay", 0.1, "pretraining"),
-        ("algorithm", "star", "rl"),
         ("n_eval_rl", 9, "rl"),
-        ("kl", 0.05, "rl"),
         ("n_eval", 9, "evaluation"),
     ],
 )
@@ -327,15 +284,11 @@ def test_change_keeps_the_class_of_a_run_and_of_its_parts():
 
 
 def test_unknown_names_are_refused_with_all_known_ones(refused):
-    for run in (RECOVERY, MULTIPLICATION, WORDS, ChainRun()):
+    for run in (RECOVERY, ChainRun()):
         with refused("parameter rate = 0.1 is unknown: known are " + ", ".join(flat(run))):
             change(run, rate=0.1)
-    with refused("parameter d = 3 is unknown", "known are k, marked, test_share, p_cot"):
-        change(MULTIPLICATION, d=3)
-    with refused("parameter rounds = 3 is unknown", "known are d, modulus, p_cot"):
-        change(PRETRAINING, rounds=3)  # which has no second phase
     with refused("parameter rounds = 3 is unknown"):
-        change(RECOVERY, rl=None, rounds=3)
+        change(RECOVERY, rl=None, rounds=3)  # which has no second phase then
     with refused("parameter d = 3 is unknown"):
         change(RECOVERY, task=Multiplication(), d=3)
 
@@ -359,13 +312,6 @@ def test_fields_of_one_part_are_changed_together(run, first, fields):
         assert {name: flat(changed)[name] for name in fields} == fields
 
 
-def test_parts_are_still_checked_together(refused):
-    with refused("rollouts = 9", "multiple of group = 2"):
-        change(RECOVERY, rollouts=9, group=2)
-    with refused("rl_lr = 2"):
-        change(RECOVERY, rl_lr=2, lr=0.1)
-
-
 @kinds_of_runs
 def test_no_two_fields_share_a_flat_name(run):
     """As many flat names as fields in all parts, and each goes to one field and back."""
@@ -377,27 +323,6 @@ def test_no_two_fields_share_a_flat_name(run):
     for name, value in flat(run).items():
         assert change(run, **{name: value}) == run
     assert not flat(run).keys() & {field.name for field in fields(run)} - set(own)  # nor the name of a part
-
-
-def test_parity_has_these_flat_names_and_values():
-    assert flat(change(RECOVERY, p_cot=1, d=np.int64(3))) == dict(
-        d=3, modulus=2, p_cot=1.0, style="gpt2", n_layer=2, width=64, n_head=4, steps=600, batch=128, lr=2e-3,
-        warmup=50, cooldown=0.5, weight_decay=0.0, algorithm="grpo", reward="r_e2e", temperature=1.0, rounds=20,
-        rollouts=512, group=8, rl_lr=5e-4, epochs=1, minibatches=1, clip=0.2, kl=0.0, n_eval_rl=512, eval_every=1,
-        n_eval=1024, n_points=10, seed=0,
-    )  # fmt: skip
-    assert flat(PRETRAINING).keys() == flat(RECOVERY).keys() - {
-        "rl_lr", *(field.name for field in fields(Reinforcement) if field.name != "lr")
-    }  # fmt: skip
-
-
-def test_a_run_is_described_in_one_line_of_flat_fields():
-    run = change(PRETRAINING, d=np.int64(3), p_cot=1, style="mistral")
-    assert described(run) == (
-        "PretrainingRun(d=3, modulus=2, p_cot=1.0, style='mistral', n_layer=2, width=64, n_head=4, steps=600, "
-        "batch=128, lr=0.002, warmup=50, cooldown=0.5, n_eval=1024, n_points=10, seed=0)"
-    )
-    assert described(change(run, weight_decay=0.5)) == described(run).replace("n_eval", "weight_decay=0.5, n_eval")
 
 
 # --- names of runs ---
@@ -485,12 +410,10 @@ class NoDataclass:
         return getattr(self.parity, name)
 
 
-@pytest.mark.parametrize("task", [NoDataclass(), Parity, None, "parity"], ids=["object", "class", "none", "name"])
+@pytest.mark.parametrize("task", [NoDataclass(), Parity, None], ids=["object", "class", "none"])
 def test_a_task_that_is_no_dataclass_is_refused_in_one_line(refused, task):
     with refused("task = ", "must be a frozen dataclass"):
         Run(task)
-    with refused("task = ", "must be a frozen dataclass"):
-        change(PRETRAINING, task=task)
 
 
 # --- chapters ---
@@ -508,39 +431,28 @@ CHAPTER = dict(
 )
 
 
-def test_a_chapters_parameters_are_accepted():
-    with plt.rc_context():
+def test_a_chapters_parameters_are_accepted_and_its_figures_get_their_style():
+    with plt.rc_context({"axes.spines.top": True}):
         start_chapter(CHAPTER)
+        assert not plt.rcParams["axes.spines.top"]
         start_chapter(CHAPTER | dict(p_cot=1))  # papermill reads 1 as a whole number
 
 
-def test_a_chapter_starts_with_the_style_of_its_figures():
-    with plt.rc_context({"axes.spines.top": True, "legend.frameon": True}):
-        start_chapter(CHAPTER)
-        assert not plt.rcParams["axes.spines.top"] and not plt.rcParams["legend.frameon"]
-
-
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("name", "value", "allowed"),
     [
-        (dict(pcot=0.1), "parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot"),
-        (dict(p_cot="many"), "p_cot = 'many' is not allowed: p_cot must be a number"),
-        (dict(d=2.5), "d = 2.5 is not allowed: d must be a whole number"),
-        (dict(d=True), "d = True is not allowed: d must be a whole number"),
-        (dict(profile="big"), "profile = 'big' is not allowed: profile must be one of laptop, paper, smoke"),
-        (dict(seed=-1), "seed = -1 is not allowed: seed must be a whole number of at least 0"),
-        (dict(device="tpu"), "device = 'tpu' is not allowed: device must be one of cpu"),
+        ("pcot", 0.1, "known are profile, seed, device, d, p_cot"),
+        ("p_cot", "many", "a number"),
+        ("d", 2.5, "a whole number"),
+        ("d", True, "a whole number"),
+        ("profile", "big", "laptop, paper, smoke"),
+        ("seed", -1, "at least 0"),
+        ("device", "tpu", "cpu"),
     ],
 )
-def test_a_chapters_bad_parameters_are_refused_in_one_line(changed, message):
-    with pytest.raises(InputError) as error:
-        start_chapter(CHAPTER | changed)
-    assert str(error.value).startswith(message) and "\n" not in str(error.value)
-
-
-def test_an_unknown_recording_is_refused_with_the_list():
-    with pytest.raises(InputError, match=r"record = 'treshold' is not allowed: record must be one of .*threshold"):
-        recording("treshold")
+def test_a_chapters_bad_parameters_are_refused_in_one_line(refused, name, value, allowed):
+    with refused(f"{name} = {value!r}", allowed):
+        start_chapter(CHAPTER | {name: value})
 
 
 @dataclass(frozen=True)

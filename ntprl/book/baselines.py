@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mode
 
 from ntprl.book.run import Run
 from ntprl.measure import answer_measures, share
@@ -65,6 +64,8 @@ class Baselines(Run):
         return rows
 
     def decoding_rows(self, start: Transformer) -> list[dict]:
+        from scipy.stats import mode  # loads slowly, and only these rows need it
+
         task, n = self.task, max(SAMPLES)
         prompts = task.prompts(self.rl.n_eval_rl, numpy_rng(self.seed, "evaluation"), test=True)
         generator = torch_rng(self.seed, "evaluation", device=str(start.embed.weight.device))

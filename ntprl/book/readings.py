@@ -1,8 +1,15 @@
-"""What several studies read from a run's table: the rows of a phase, of a round, and where a level is reached."""
+"""What several studies read from a run: rows of a phase or a round, where a level is reached, answers as text."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pandas as pd
 
 from ntprl import theory
+from ntprl.book.run import Recovery
+from ntprl.sampling import greedy
+from ntprl.seeds import numpy_rng
+from ntprl.tasks.task import Task
 
 
 def final_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,3 +41,13 @@ def recursion_errors(table: pd.DataFrame) -> pd.DataFrame:
     start = rl.groupby("run")["long_probability"].transform("first")
     rows = rl.assign(one_step=theory.rewarded_long_share(before), from_start=theory.star_recursion(start, rl["step"]))
     return rows[rows["step"] > 0]
+
+
+def greedy_answers(run: Recovery, task: Task, n: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
+    """(before or after, right or wrong, prompt, answer): greedy answers to n test prompts before and after RL."""
+    prompts = task.prompts(n, numpy_rng(seed, "evaluation", 1), test=True)
+    for name, model in (("before", run.before), ("after", run.after)):
+        answers = greedy(model, prompts, task.eos, task.long_length + 1)
+        words = np.where(task.r_e2e(prompts, answers), "right", "wrong")
+        for prompt, answer, word in zip(prompts, answers, words, strict=True):
+            yield name, str(word), task.text(prompt), task.text(answer)

@@ -39,11 +39,6 @@ def verdict_text(*ids: str) -> str:
     return "\n\n".join(paragraphs)
 
 
-def verdict(*ids: str) -> None:
-    """Print what the tables say about some claims: `verdict("C9", "C10")` below a figure."""
-    print(verdict_text(*ids))
-
-
 def provenance_line(claim: Claim) -> str:
     """Seeds, hardware and date of the recordings behind a verdict, in one line; empty if there are none."""
     lines = []

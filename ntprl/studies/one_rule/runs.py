@@ -11,7 +11,7 @@ from functools import partial
 import numba
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ntprl import theory
 from ntprl.book.readings import final_rows
@@ -222,7 +222,7 @@ def means(rows: pd.DataFrame, by: list[str], column: str, predicted: str = "pred
     """Mean of a column over seeds with its 95 % interval (Student's t), and the prediction beside it."""
     groups = rows.groupby(by, sort=False)
     count = groups[column].count()
-    half = groups[column].sem() * student.ppf(0.975, np.maximum(count - 1, 1))
+    half = groups[column].sem() * stdtrit(np.maximum(count - 1, 1), 0.975)
     mean = groups[column].mean()
     found = pd.DataFrame({"predicted": groups[predicted].first(), "measured": mean})
     return found.assign(low=mean - half, high=mean + half).reset_index()
