@@ -10,7 +10,7 @@ RECOVERY = Run(Parity(), rl=Reinforcement(), kind="RecoveryRun")
 
 RL_PROFILES = {
     "smoke": PROFILES["smoke"] | dict(rounds=3, rollouts=64, group=4, n_eval_rl=64),
-    "laptop": PROFILES["laptop"],
+    "laptop": PROFILES["laptop"] | dict(eval_every=2),
     "paper": PROFILES["paper"] | dict(rounds=40, rollouts=1024, rl_lr=3e-4, n_eval_rl=4096),
 }
 

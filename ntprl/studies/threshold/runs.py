@@ -16,8 +16,14 @@ from ntprl.transformer import Transformer
 PRETRAINING = Run(Parity(), kind="PretrainingRun")
 
 
+# what a laptop's run needs with learned positions, which find the links later
+GPT2 = dict(steps=600, warmup=50)
+
+
 def pretraining(profile: str = "laptop", **overrides) -> Run:
     """Pre-training at the size of a profile, with some fields changed."""
+    if profile == "laptop" and overrides.get("style") == "gpt2":
+        overrides = GPT2 | overrides
     return from_profile(PRETRAINING, PROFILES, profile, overrides)
 
 
