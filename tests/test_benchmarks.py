@@ -1,6 +1,7 @@
 """The benchmarks compare like with like: same function, same gradient, same answers, every trick really taken away."""
 
 import importlib
+import re
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -328,7 +329,10 @@ def test_the_committed_summary_and_page_are_those_of_the_tables(script, tmp_path
     again = "make it again: python benchmarks/run.py --only, python tools/performance.py"
     assert (tmp_path / "summary.csv").read_text() == written.read_text(), again
     assert performance.page() == performance.PAGE.read_text(), again
-    assert performance.page(tmp_path).count("not yet run") > len(script("summary").COMPARISONS)  # without tables
+    readme = performance.README.read_text()
+    assert performance.with_bars(readme) == readme, again
+    assert performance.bars(tmp_path).count("not yet run") > len(script("summary").COMPARISONS)  # without tables
+    assert performance.page(tmp_path).count("not yet run") > 10
 
 
 def test_profiles_add_up(benchmarks, lively_model):
@@ -401,3 +405,14 @@ def test_a_script_writes_what_the_summary_reads(benchmarks, script, tmp_path, mo
         if c.quantity == "rate, ours / beside":
             mine = runs[runs["contestant"] == c.ours]
             assert summary.share_of_limit(summary.selected(mine, c), c.column, facts)["of limit"] > 0
+
+
+def test_the_page_draws_every_ratio_where_it_is_and_speaks_to_readers(script):
+    performance, table = script("performance"), script("summary").summarise()
+    page = performance.page()
+    ratios = table[table["quantity"].isin(performance.RATIOS)]
+    assert set(ratios["what"]) == {name for names in performance.GROUPS.values() for name in names}
+    drawn = [float(place) for place in re.findall(r'class="dot" style="left:([\d.]+)%"', page)]
+    expected = 100 * np.log(ratios["median"] / 0.5) / np.log(200)  # from 1/2 to 100, logarithmic
+    assert sorted(drawn) == pytest.approx(sorted(expected), abs=0.06)
+    assert not re.search(r"(?i)\b(bars?|aims?|not met)\b", page)

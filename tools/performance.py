@@ -1,8 +1,9 @@
-"""Write the page on performance from the tables in benchmarks/.
+"""Write the page on performance, and the bars in benchmarks/README.md, from the tables in benchmarks/.
 
 python tools/performance.py
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS, PAGE = ROOT / "benchmarks", ROOT / "chapters" / "pages" / "performance.md"
+README = BENCHMARKS / "README.md"
 sys.path.insert(0, str(BENCHMARKS))
 
 import summary  # noqa: E402
@@ -17,28 +19,91 @@ from tables import read_files  # noqa: E402
 
 from ntprl.book.store import write_atomically  # noqa: E402
 
-METHOD = """\
+# what readers see: (title, what one of its rows is called if not by its own words, rows of the summary)
+GROUPS = {
+    "Training": ("pre-training, sequences/s",),
+    "A round of GRPO": (
+        "GRPO round, trained model, rollouts/s",
+        "GRPO round, trained model, rollouts/s, a signal in every group",
+    ),
+    "Writing answers": (
+        "sampling, 512 x 1 answers, tokens/s",
+        "sampling, 64 x 8 answers, tokens/s",
+        "sampling, 64 x 64 answers, tokens/s",
+    ),
+    "From random weights to right answers": ("random weights to greedy >= .99 at d = 50",),
+    "The linear chain": ("linear chain, SGD steps/s, one run", "linear chain, SGD steps/s, all cores"),
+    "32 small models at once": ("sweep of 32 small models",),
+}
+ON_THE_PAGE = {  # summary -> page
+    "pre-training, sequences/s": "next-token prediction",
+    "GRPO round, trained model, rollouts/s": "a trained model",
+    "GRPO round, trained model, rollouts/s, a signal in every group": "every answer counts",
+    "sampling, 512 x 1 answers, tokens/s": "512 prompts, 1 answer to each",
+    "sampling, 64 x 8 answers, tokens/s": "64 prompts, 8 answers to each",
+    "sampling, 64 x 64 answers, tokens/s": "64 prompts, 64 answers to each",
+    "random weights to greedy >= .99 at d = 50": "both phases, d = 50",
+    "linear chain, SGD steps/s, one run": "one run",
+    "linear chain, SGD steps/s, all cores": "a run on each core",
+    "sweep of 32 small models": "as one batched program",
+}
+PEERS = {
+    "transformers.Trainer": "transformers' Trainer",
+    "Trainer, fused GELU": "the same with a fused GELU",
+    "padded loop": "a plain loop with padding",
+    "TRL GRPOTrainer": "TRL's GRPOTrainer",
+    "TRL, 4 micro-batches": "the same in 4 micro-batches",
+    "transformers generate": "transformers' generate",
+    "Trainer and GRPOTrainer": "Trainer, then GRPOTrainer",
+    "SGDClassifier": "scikit-learn's SGDClassifier",
+    "its fits alone": "its fits without its features",
+    "torch loop": "a loop in torch",
+    "one after the other": "one after the other",
+    "processes": "a process on each core",
+}
+LEAST, MOST = 0.5, 100.0  # ends of the scale of ratios, which is logarithmic
+
+INTRODUCTION = """\
 # How fast, beside its peers
 
 <!-- written by tools/performance.py from the tables in benchmarks/; edit those -->
 
-`make bench` runs every comparison on the machine at hand and writes the tables from which this page is made. A time
-says little without its machine, so the results are ratios. What is not measured yet says so.
-
-## How it is measured
-
-- Each comparison has the same model, data, batch and arithmetic on both sides. Before anything is timed, the
-  losses, the gradients, the weights or the distributions of the answers must agree; else it stops.
-- One process. A repetition that does not count, then five or more, in which the order of the contestants rotates.
-  A ratio is taken within a repetition, since a machine's speed drifts. Shown are the median of those ratios and
-  their range.
-- A bar is met if the median meets it.
-- The peers have every setting that we know to make them faster without changing what is learned. They are general
-  and this code is not: it knows that prompts are shared and answers repeat, and that only the answers have a loss. The
-  gain depends on that. What is fair and what is not stands in
-  [`benchmarks/README.md`](https://github.com/ntprl/ntprl/blob/main/benchmarks/README.md).
+A chapter that runs while you read has to be fast on a laptop. How fast is it beside what one would otherwise
+use? Both sides get the same model, data and arithmetic, and before anything is timed their losses, gradients,
+weights or answers must agree. A time says little without its machine, so the results are ratios: at 3, this
+book's code does three times as much in the same time. A dot is the median of five repetitions or more, its line
+their range.
 """
 
+WHY = """\
+The libraries are general and this code is not. It knows that prompts are shared and answers repeat, and that
+only answers have a loss, so it computes less; what is left costs about the same on both sides. Where nothing
+can be shared, as with one answer to each prompt, little is gained. Below 1 the other side wins: on a CPU,
+processes beside each other do better than one batched program, which is meant for a GPU.
+
+`make bench` repeats all of it on the machine at hand. How it is measured, what is fair and what is not, what
+was hoped for and not reached, and what was tried and did not help stands in
+[`benchmarks/README.md`](https://github.com/ntprl/ntprl/blob/main/benchmarks/README.md).
+"""
+
+STYLE = """\
+<style>
+.ratios { font-size: .9rem; line-height: 1.35; margin: 1rem 0 1.5rem; }
+.ratios .row { display: grid; grid-template-columns: 16rem 1fr 10.8rem; gap: .25rem .8rem; align-items: center;
+  padding: .2rem 0; }
+.ratios .group { font-weight: 700; margin-top: .7rem; border-bottom: 1px solid var(--pst-color-border, #ccc); }
+.ratios .track { position: relative; height: 1.2rem; }
+.ratios .one { position: absolute; top: -.2rem; bottom: -.2rem; width: 0; border-left: 1.5px dashed #8c8c8c; }
+.ratios .range { position: absolute; top: calc(50% - 2px); height: 4px; min-width: 2px; border-radius: 2px;
+  background: #2b8cc4; }
+.ratios .dot { position: absolute; top: calc(50% - 6px); width: 12px; height: 12px; margin-left: -6px;
+  border-radius: 6px; background: #2b8cc4; }
+.ratios .tick { position: absolute; transform: translateX(-50%); }
+.ratios .row > :last-child { white-space: nowrap; }
+@media (max-width: 600px) { .ratios .row { grid-template-columns: 1fr auto; } .ratios .track { grid-column: 1 / 3;
+  grid-row: 2; } }
+</style>
+"""
 
 LIMITS = """\
 Operations are multiply-adds, twice. Bytes are what the same operators must read and write, each operand once; caches
@@ -47,13 +112,19 @@ large matrix product, and of a large copy, both measured in the same run. A mode
 small operators.
 """
 
-RESULTS = """\
-Seconds are those of the machine above, and stand only beside a bar that is in seconds.
-"""
-
 PROFILES = """\
 As `torch.profiler` sees it, its own cost included: four groups that add up, then single operators out of them.
 """
+
+METHOD = """\
+- One process. A repetition that does not count, then five or more, in which the order of the contestants rotates.
+  A ratio is taken within a repetition, since a machine's speed drifts. Shown are the median of those ratios and
+  their range.
+- The peers have every setting that we know to make them faster without changing what is learned.
+- A bar is met if the median meets it. Seconds are those of the recorded machine.
+"""
+
+BEGIN, END = "<!-- bars: written by tools/performance.py -->", "<!-- end of bars -->"
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -142,24 +213,71 @@ def profiles(tables: dict[str, tuple | None]) -> str:
     return markdown(["what", "part", "share of its time"], rows)
 
 
+def place(ratio: float) -> float:
+    """Where a ratio stands on the scale, in per cent of its width."""
+    share = math.log(ratio / LEAST) / math.log(MOST / LEAST)
+    return round(100 * min(1.0, max(0.0, share)), 1)
+
+
+def dots(table: pd.DataFrame) -> str:
+    """The ratios as a picture that is made of text, so that it reads aloud, fits a phone and follows the theme."""
+    ticks = "".join(f'<span class="tick" style="left:{place(ratio)}%">{ratio}</span>' for ratio in (1, 3, 10, 30))
+    lines = [f'<div class="row"><span></span><span class="track">{ticks}</span><span>times as much</span></div>']
+    for title, names in GROUPS.items():
+        lines.append(f'<div class="group">{title}</div>')
+        for row in table[table["what"].isin(names) & table["quantity"].isin(RATIOS)].to_dict("records"):
+            label = f"{ON_THE_PAGE[row['what']]}, beside {PEERS[row['beside']]}"
+            if row["n"] == 0:
+                lines.append(f'<div class="row"><span>{label}</span><span></span><span>{summary.NOT_RUN}</span></div>')
+                continue
+            left, right, dot = (place(row[key]) for key in ("min", "max", "median"))
+            marks = f'<span class="one" style="left:{place(1)}%"></span>'
+            marks += f'<span class="range" style="left:{left}%;width:{round(right - left, 1)}%"></span>'
+            marks += f'<span class="dot" style="left:{dot}%"></span>'
+            text = f"<b>{number(row['median'])}</b> ({number(row['min'])}–{number(row['max'])})"
+            lines.append(
+                f'<div class="row"><span>{label}</span><span class="track">{marks}</span><span>{text}</span></div>'
+            )
+    return "\n".join(("```{raw} html", STYLE + '<div class="ratios">', *lines, "</div>", "```"))
+
+
+RATIOS = ("rate, ours / beside", "time, beside / ours")
+
+
 def page(folder: Path = BENCHMARKS) -> str:
-    """The whole page, from the tables in `folder`."""
-    tables = {name: read_files(folder / f"{name}.csv") for name in dict.fromkeys(c.table for c in summary.COMPARISONS)}
-    table = summary.summarise(folder)
+    """What a reader sees, from the tables in `folder`."""
+    tables = read(folder)
+    parts = (INTRODUCTION, dots(summary.summarise(folder)), WHY, "## On which machine", hardware(tables))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def bars(folder: Path = BENCHMARKS) -> str:
+    """What a maintainer sees: every comparison beside its bars, growth, limits and profiles."""
+    tables, table = read(folder), summary.summarise(folder)
     sections = {
-        "Machines": hardware(tables),
-        "Results": f"{RESULTS}\n{comparisons(table)}",
+        "Results and bars": f"{METHOD}\n{comparisons(table)}",
         "Bars that are not met": not_met(table),
         "As d grows": "Of one sequence, as multiples of the smallest d; medians.\n\n" + growth(tables["growth"]),
         "How near to the machine's limit": f"{LIMITS}\n{limits(summary.fractions(folder))}",
         "Where the time goes": f"{PROFILES}\n{profiles(tables)}",
     }
-    return "\n\n".join((METHOD.rstrip(), *(f"## {title}\n\n{text}" for title, text in sections.items()))) + "\n"
+    return "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+
+
+def read(folder: Path) -> dict[str, tuple | None]:
+    return {name: read_files(folder / f"{name}.csv") for name in dict.fromkeys(c.table for c in summary.COMPARISONS)}
+
+
+def with_bars(text: str, folder: Path = BENCHMARKS) -> str:
+    """`text` with everything between the two markers replaced by today's."""
+    head, rest = text.split(BEGIN)
+    return f"{head}{BEGIN}\n\n{bars(folder)}\n\n{END}{rest.split(END)[1]}"
 
 
 def main() -> None:
     write_atomically(PAGE, page())
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    write_atomically(README, with_bars(README.read_text(encoding="utf-8")))
+    print(f"wrote {PAGE.relative_to(ROOT)} and {README.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

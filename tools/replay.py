@@ -2,9 +2,9 @@
 
     python -m pytest -p tools.replay --replay _build/executed --nbval ... chapters
 
-The book is built from chapters that `tools/execute.py` has just run, and nbval would run each of them once more. Here it
-asks for every cell as always, compares as always, and gets its answers from the executed copy in the folder instead of
-from a kernel. Without the plugin, `pytest --nbval` starts kernels and says the same.
+The book is built from chapters that `tools/execute.py` has just run, and nbval would run each of them once more. Here
+it asks for every cell as always, compares as always, and gets its answers from the executed copy in the folder instead
+of from a kernel. Without the plugin, `pytest --nbval` starts kernels and says the same.
 """
 
 from pathlib import Path
