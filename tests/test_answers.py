@@ -49,12 +49,10 @@ def test_table_is_whole():
 def test_another_mark_and_bad_parameters(refused):
     assert final_answer("#### 1\nThe answer is: 72", mark="answer is:") == "72"
     assert is_right("answer is: 72", "72", mark="answer is:") and not is_right("#### 72", "72", mark="answer is:")
-    for mark in ("", " ", None):
-        with refused("mark", repr(mark), "not blank"):
-            final_answer("#### 72", mark)
-    for seconds in (0, -1, float("inf"), float("nan"), "1", None):
-        with refused("seconds", repr(seconds)):
-            is_right("#### 72", "72", seconds=seconds)
+    with refused("mark = ' '", "not blank"):
+        final_answer("#### 72", " ")
+    with refused("seconds = 0"):
+        is_right("#### 72", "72", seconds=0)
 
 
 def test_rewards(refused):
@@ -79,27 +77,8 @@ shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 integers = st.one_of(st.integers(-200, 200), st.integers(-(10**12), 10**12))
-pieces = st.sampled_from(
-    [
-        MARK,
-        "\n",
-        "\\boxed{",
-        "}",
-        "{",
-        "\\frac{1}{2}",
-        "72",
-        "1,234",
-        "$",
-        "\\",
-        " or ",
-        "-",
-        ".",
-        "^",
-        "\\text{",
-        "٣",
-        "½",
-    ]
-)
+PIECES = (MARK, "\n", "\\boxed{", "}", "{", "\\frac{1}{2}", "72", "1,234", "$", "\\", " or ", "-", ".", "^", "\\text{")
+pieces = st.sampled_from((*PIECES, "٣", "½"))
 texts = st.one_of(st.text(), st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=12).map("".join))
 units = st.sampled_from(
     ["", "%", " %", " apples", " square feet", " km/h", "cm", "\\text{ cm}", "^\\circ", " m^2", "."]
@@ -257,18 +236,6 @@ def test_a_process_that_died_while_idle_is_replaced(no_process):
     assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
 
 
-def test_a_fork_starts_its_own_process(no_process, monkeypatch):
-    assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
-    (worker,) = answers._idle[os.getpid()]
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: -1)
-        assert is_right(f"{MARK} x+1", "1+x", seconds=PATIENT)
-        (other,) = answers._idle[-1]
-        assert other.process.pid != worker.process.pid
-        answers._stop_all()
-    assert other.process.poll() is not None and worker.process.poll() is None
-
-
 ASK = "from ntprl.tasks.answers import is_right\nask = lambda *_: is_right('#### x+1', '1+x', seconds=30)\n"
 SCRIPTS = {  # none has a guard; after each, what it prints
     "once": ("print('begun', ask())", "begun True"),
@@ -325,12 +292,8 @@ def test_without_the_library_latex_is_refused_and_numbers_are_not(no_process, mo
     for _ in range(2):
         with refused("llama extra", "pip install 'ntprl[llama]'"):
             is_right(f"{MARK} x+1", "1+x")
-    assert rewards([f"{MARK} $1,234.00", f"{MARK} x+1", "?", f"{MARK} Evelyn"], ["1234", "72", "72", "Evelyn"]) == [
-        1,
-        0,
-        0,
-        1,
-    ]
+    said = [f"{MARK} $1,234.00", f"{MARK} x+1", "?", f"{MARK} Evelyn"]
+    assert rewards(said, ["1234", "72", "72", "Evelyn"]) == [1, 0, 0, 1]
 
 
 FAKE = """

@@ -94,24 +94,19 @@ def test_a_truncated_file_is_refused(stored, lively_model, refused, keep):
             use(stored)
 
 
-@pytest.mark.parametrize("content", [b"step,loss\n1,2\n", b"\x00\xff" * 50, b"{}"])
-def test_another_kind_of_file_is_refused(tmp_path, refused, content):
-    (tmp_path / "c").write_bytes(content)
-    with refused(tmp_path / "c"):
-        checkpoint.load_model(tmp_path / "c")
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path, refused):
-    for path in (tmp_path / "nowhere", tmp_path):
-        with refused(path, "does not exist"):
+def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path, refused):
+    path = tmp_path / "c"
+    for missing in (path, tmp_path):
+        with refused(missing, "does not exist"):
+            checkpoint.load_model(missing)
+    for content in (b"step,loss\n1,2\n", b"\x00\xff" * 50, b"{}"):
+        path.write_bytes(content)
+        with refused(path, "cannot be read"):
             checkpoint.load_model(path)
-
-
-@pytest.mark.parametrize("metadata", [None, {}, {"facts": "{}"}])
-def test_a_safetensors_file_of_someone_else_is_refused(tmp_path, refused, metadata):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "c", metadata=metadata)
-    with refused(tmp_path / "c", "not written by ntprl"):
-        checkpoint.load_model(tmp_path / "c")
+    for metadata in (None, {}, {"facts": "{}"}):
+        save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
+        with refused(path, "not written by ntprl"):
+            checkpoint.load_model(path)
 
 
 def test_a_file_without_one_of_the_weights_is_refused(stored, lively_model, refused):

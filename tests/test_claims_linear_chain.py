@@ -153,18 +153,6 @@ def test_ends_count_the_long_samples_of_pretraining():
     assert ends["lowest"].equals(ends["highest"])
 
 
-def test_live_verdicts_in_words():
-    row = dict(long=0.25, worst_chain=0.05, worst_short=0.05, greedy_long=0.0, greedy_r_cot=0.5, greedy_r_e2e=0.5)
-    calibrated, chain, short, greedy = claims.live_verdicts(row, 0.25).values()
-    assert (calibrated, greedy) == ("calibrated", "x_1 and EOS, at chance")
-    assert chain.startswith("within") and short.startswith("within")
-    row |= dict(long=0.4, worst_chain=0.2, worst_short=0.2, greedy_long=1.0, greedy_r_cot=0.7)
-    calibrated, chain, short, greedy = claims.live_verdicts(row, 0.25).values()
-    assert (calibrated, greedy) == ("not calibrated", "mixed")
-    assert chain.startswith("farther") and short.startswith("farther")
-    assert claims.live_verdicts(row | dict(greedy_r_cot=1.0), 0.25)["greedy answers"] == "the right chain"
-
-
 @pytest.mark.parametrize(
     ("sides", "verdict"),
     [

@@ -84,12 +84,3 @@ def test_a_threshold_elsewhere_is_noticed(wrong):
 def test_without_a_crossing_nothing_is_predicted():
     assert claims.predicted_crossing(branches(m=10.0).query("not marked")) != 0  # NaN
     assert claims.branch.check(branches(m=10.0)).verdict == NOT_REPRODUCED
-
-
-def test_live_words():
-    ideal = claims.live_verdicts(table().query("seed == 0"), 0.25).values()
-    assert list(ideal)[:3] == ["learned", "calibrated", "hardly any"]
-    assert list(ideal)[3:] == ["less than two thirds", "nearly all", "mostly long"]
-    failed = claims.live_verdicts(table(before=FAILED, after=FAILED).query("seed == 0"), 0.6).values()
-    assert list(failed)[:3] == ["not learned", "not calibrated", "hardly any"]
-    assert list(failed)[3:] == ["less than two thirds", "hardly any", "mostly short"]

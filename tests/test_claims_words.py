@@ -68,12 +68,3 @@ def test_two_paths_are_the_same_if_they_end_and_start_alike():
     assert claims.paths.check(made_up(), made_up(lift=0.45)).verdict == REPRODUCED
     assert claims.paths.check(made_up(), made_up(lift=0.3)).verdict == NOT_REPRODUCED
     assert claims.paths.check(made_up(), made_up(long_probability=(0.4, 0.99))).verdict == NOT_REPRODUCED
-
-
-def test_live_words():
-    ideal = claims.live_verdicts(made_up(), 0.25).values()
-    assert list(ideal)[:3] == ["learned", "calibrated", "hardly any"]
-    assert list(ideal)[3:] == ["less than half", "more than half", "mostly long"]
-    other = claims.live_verdicts(made_up(lift=0.1, link_error=(0.5, 0.5), sampled_long=(0.1, 0.2)), 0.4).values()
-    assert list(other)[:3] == ["not learned", "not calibrated", "hardly any"]
-    assert list(other)[3:] == ["less than half", "fewer", "mostly short"]

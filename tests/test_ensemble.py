@@ -68,19 +68,6 @@ def test_weights_are_those_of_one_by_one(style, changed):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_in_single_precision_the_models_do_the_same(style):
-    runs = [change(run, style=style) for run in RUNS]
-    apart, joined = models_of(runs, double=False), models_of(runs, double=False)
-    for run, model in zip(runs, apart, strict=True):
-        pretrain(model, run.mixture, run.pretraining, run.seed)
-    together(runs, BASE.pretraining, joined)
-    tokens = torch.as_tensor(np.concatenate((TASK.prompts(50, numpy_rng(9, "data")),) * 2, axis=1)[:, :9])
-    for one, other, before in zip(apart, joined, models_of(runs, double=False), strict=True):
-        torch.testing.assert_close(other(tokens), one(tokens), atol=1e-4, rtol=1e-4)
-        assert (one(tokens) - before(tokens)).abs().max() > 0.01  # they have learned something
-
-
-@pytest.mark.parametrize("style", STYLES)
 def test_tables_are_those_of_one_by_one(style):
     runs = [change(run, style=style) for run in RUNS]
     for table, run in zip(train_together(runs), runs, strict=True):
@@ -182,15 +169,6 @@ def test_attention_is_one_call_for_all_members(lively_model, n_out):
         torch.testing.assert_close(logits[i], model(tokens[i], n_out=n_out))
 
 
-def test_a_member_does_not_depend_on_its_neighbours():
-    config = BASE.pretraining
-    two, six = models_of(RUNS[2:4]), models_of(RUNS)
-    together(RUNS[2:4], config, two)
-    together(RUNS, config, six)
-    for one, other in zip(two, six[2:4], strict=True):
-        torch.testing.assert_close(list(one.parameters()), list(other.parameters()), atol=1e-8, rtol=0)
-
-
 def test_the_callback_sees_the_models_as_they_are_and_the_losses():
     seen, models = [], models_of(RUNS, double=False)
 
@@ -214,9 +192,7 @@ def test_a_trained_member_can_be_saved_alone(tmp_path):
     assert (tmp_path / "one").stat().st_size < 2 * sum(4 * p.numel() for p in again.parameters()) + 10_000
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("d", 6), ("width", 8), ("style", "mistral"), ("steps", 7), ("batch", 8), ("lr", 0.01)]
-)
+@pytest.mark.parametrize(("field", "value"), [("d", 6), ("width", 8), ("lr", 0.01)])
 def test_runs_that_differ_are_refused(refused, field, value):
     with refused(field, repr(value), repr(flat(BASE)[field]), "p_cot and seed"):
         train_together([BASE, change(BASE, **{field: value})])
@@ -227,13 +203,10 @@ def test_other_kinds_of_runs_are_refused(refused):
         train_together([BASE, LearningOrder(**vars(BASE) | dict(kind="LearningOrder"))])
     with refused("RecoveryRun", "next-token prediction alone"):
         train_together([change(RECOVERY, d=5)])
-    with refused("device", "cuda:99"):
-        train_together([BASE], device="cuda:99")
-
-
-def test_another_model_is_refused(refused):
     with refused("WordRun", "of a Transformer"):
         train_together([change(WORDS, rl=None, kind="WordRun", width=16, n_layer=1, n_head=2)])
+    with refused("device", "cuda:99"):
+        train_together([BASE], device="cuda:99")
 
 
 def test_no_runs_give_no_tables():

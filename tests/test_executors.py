@@ -13,14 +13,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import dask
 import psutil
 import pytest
 import submitit
@@ -371,7 +369,6 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
     asked = set(re.findall(r"(?m)^#SBATCH --(\S+)$", (programs / "sbatch.job").read_text()))
     assert asked >= {"job-name=threshold_paper", "partition=gpu", "time=5", "mem=16GB", "cpus-per-task=2"}
     assert "gpus-per-node=1" in asked
-    assert "scancel --name threshold_paper" in PAGE
 
     monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
     [promote] = blocks("sh")[-1].splitlines()
@@ -381,15 +378,8 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
 
 
 def test_what_the_page_says_in_passing(tmp_path):
-    """Numbers, options and commands that no script above has run."""
+    """Numbers and options that no script above has run."""
     for name in re.findall(r"`(\w+)` of \d+", PAGE):
         assert f"`{name}` of {len(TABLES[name].configs)}" in PAGE
-    assert f"{TABLES['threshold'].command} --log-output" in blocks("sh")[1]
-    [extra] = re.findall(r"\[(\w+)\]", blocks("sh")[0])
-    assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     executor = submitit.AutoExecutor(tmp_path, cluster="local", slurm_max_num_timeout=10)
-    assert "slurm_max_num_timeout=10" in PAGE
     executor.update_parameters(**dict.fromkeys(re.findall(r"`(slurm_\w+)`", PAGE), "mine"))
-    assert submitit.LocalExecutor(tmp_path).max_num_timeout == 3
-    assert dask.config.get("distributed.scheduler.allowed-failures") == 3
-    assert len(re.findall(r"(?m)^```\w", PAGE)) == 8  # blocks, each of them seen above

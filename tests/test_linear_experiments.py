@@ -7,7 +7,6 @@ import pytest
 
 from ntprl import theory
 from ntprl.book.run import config_hash
-from ntprl.book.sweep import run_one
 from ntprl.linear_chain.chain import inputs
 from ntprl.linear_chain.training import default_ridge, population, train_chains
 from ntprl.studies.linear_chain.runs import (
@@ -36,13 +35,6 @@ TINY_STAR = ChainStarRun(d=5, p_cot=0.3, n_samples=3000, n_eval=32, rounds=2)
 def test_bad_values_are_refused_when_the_run_is_described(refused, name, value):
     with refused(f"{name} = {value!r}"):
         replace(TINY_STAR, **{name: value})
-
-
-def test_the_profile_and_the_number_of_samples_are_checked(refused):
-    with refused("profile = 'huge'", "laptop, paper, smoke"):
-        chain_run("huge")
-    with refused("n_samples = -1"):
-        chain_run("smoke", n_samples=-1)
 
 
 def test_the_profile_sets_the_number_of_samples_unless_it_is_given():
@@ -98,12 +90,6 @@ def test_star_has_one_row_a_round():
     assert not {"p_cot", "seed"} & set(table)  # a recording adds the fields in which its runs differ
     again = TINY_STAR.run()
     assert table.equals(again) and not table.equals(replace(TINY_STAR, seed=1).run())
-
-
-@pytest.mark.parametrize("run", [TINY, TINY_STAR])
-def test_a_sweep_can_run_them(tmp_path, run):
-    name = run_one(run, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json"]
 
 
 def test_the_flip_is_found_near_one_third(refused):

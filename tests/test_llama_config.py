@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from ntprl.book.run import config_hash
-from ntprl.llama import resources
 from ntprl.llama.config import PRESETS, LlamaConfig, preset
 from ntprl.llama.launch import main, parse
 from ntprl.llama.resources import (
@@ -81,16 +80,10 @@ def test_parameters_are_those_of_the_published_models(shape, total):
 
 
 def as_config(shape: Shape):
-    return pytest.importorskip("transformers").LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_size,
-        tie_word_embeddings=shape.tied,
-    )
+    sizes = dict(vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.mlp)
+    sizes |= dict(num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads)
+    rest = dict(head_dim=shape.head_size, tie_word_embeddings=shape.tied)
+    return pytest.importorskip("transformers").LlamaConfig(**sizes, **rest)
 
 
 @pytest.mark.parametrize("shape", [TINY, replace(TINY, tied=False, head_size=16), LLAMA_3B, LLAMA_8B])
@@ -188,6 +181,7 @@ def test_presets_fit_by_estimate(name):
 def test_enough_is_enough():
     require_gpus(preset("llama-3.2-3b"), free=PLENTY[:1], processes=1)
     require_gpus(preset("llama-3.1-8b"), free=PLENTY, processes=8)
+    require_gpus(preset("llama-3.2-3b", lora=16), free=[int(24e9)], processes=1)  # not for all weights, see below
     require_gpus(LlamaConfig(gpus=0), free=[], processes=1)
     require_gpus(LlamaConfig(gpus=0), free=PLENTY, processes=2)
 
@@ -206,10 +200,6 @@ def test_enough_is_enough():
 def test_too_little_is_said_beforehand(refused, name, free, processes, words):
     with refused(*words):
         require_gpus(preset(name), free, processes)
-
-
-def test_adapters_fit_where_all_weights_do_not():
-    require_gpus(preset("llama-3.2-3b", lora=16), free=[int(24e9)], processes=1)
 
 
 def test_the_launch_command_names_a_file_that_accelerate_accepts():
@@ -235,16 +225,8 @@ def test_arguments_of_a_launch():
     assert overrides == {"p_cot": 0.1, "mark": "@@", "vllm": True, "model": "some/a=b", "draw": None}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "PRESET FOLDER"),
-        (["a", "b", "c"], "PRESET FOLDER"),
-        (["llama-3.2-3b", "x", "p_cot=2"], "p_cot"),
-    ],
-)
+@pytest.mark.parametrize(("words", "said"), [(["a"], "PRESET FOLDER"), (["llama-3.2-3b", "x", "p_cot=2"], "p_cot")])
 def test_bad_arguments_end_in_one_line(capsys, words, said):
     assert main(words) == 1
     error = capsys.readouterr().err
-    assert said in error
-    assert len(error.splitlines()) == 1
+    assert said in error and len(error.splitlines()) == 1

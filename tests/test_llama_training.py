@@ -131,32 +131,7 @@ def test_batches(refused, monkeypatch):
         batches(40, 8, "b")
 
 
-def test_no_steps_would_be_three_epochs(refused, plain, tmp_path):
-    with refused("steps = 0"):
-        trl_sft(tiny_model(plain), plain, SUMS, replace(SMALL, sft_steps=0), tmp_path)
-
-
 # --- data ---
-
-
-def test_demonstrations_as_text(plain):
-    data = demonstrations(plain, SUMS, replace(SMALL, p_cot=0.5, mark="@@"))
-    long = long_ones(SUMS, 0.5)
-    assert 0 < sum(long) < len(SUMS)
-    for example, row, is_long in zip(data, SUMS, long, strict=True):
-        assert example == {"prompt": prompt(row.question), "completion": completion(row, is_long, "@@")}
-
-
-def test_demonstrations_as_conversations(chat):
-    example = demonstrations(chat, SUMS[:1], replace(SMALL, p_cot=1))[0]
-    assert example["prompt"] == [{"role": "user", "content": SUMS[0].question}]
-    assert example["completion"] == [{"role": "assistant", "content": "It is 0 + 1 = 1.\n#### 1"}]
-    assert "date_string" in example["chat_template_kwargs"]  # else Llama's template writes today's date
-
-
-def test_a_mark_that_the_rows_use_is_refused(refused, plain):
-    with refused("mark = '+'", "row 0"):
-        demonstrations(plain, SUMS, replace(SMALL, mark="+"))
 
 
 def test_rows_are_left_out_by_their_solution_whatever_their_kind(plain):
@@ -165,9 +140,13 @@ def test_rows_are_left_out_by_their_solution_whatever_their_kind(plain):
     assert len(demonstrations(plain, [*SUMS, wordy], replace(SMALL, p_cot=0))) == len(SUMS)
 
 
-def test_no_row_fits(refused, plain):
+def test_what_cannot_be_trained_on_is_refused(refused, plain, tmp_path):
     with refused("sft_length = 16", "40 rows"):
         fitting(plain, SUMS, 16, "####")
+    with refused("mark = '+'", "row 0"):
+        demonstrations(plain, SUMS, replace(SMALL, mark="+"))
+    with refused("steps = 0"):  # which would be three epochs to the trainers
+        trl_sft(tiny_model(plain), plain, SUMS, replace(SMALL, sft_steps=0), tmp_path)
 
 
 def sft_labels(tokenizer, rows, config, folder):
@@ -187,9 +166,11 @@ def sft_labels(tokenizer, rows, config, folder):
 
 
 def test_the_loss_is_on_the_completion_and_its_end(plain, tmp_path):
-    found = sft_labels(plain, SUMS[:6], replace(SMALL, p_cot=0.5), tmp_path)
-    for (text, learned), row, long in zip(found, SUMS, long_ones(SUMS[:6], 0.5), strict=False):
-        assert learned == completion(row, long) + "<end>"
+    long_or_not = long_ones(SUMS[:6], 0.5)
+    assert 0 < sum(long_or_not) < 6
+    found = sft_labels(plain, SUMS[:6], replace(SMALL, p_cot=0.5, mark="@@"), tmp_path)
+    for (text, learned), row, long in zip(found, SUMS[:6], long_or_not, strict=True):
+        assert learned == completion(row, long, "@@") + "<end>"
         assert text == prompt(row.question) + learned
 
 
@@ -509,12 +490,6 @@ def test_weights_are_asked_for_without_pickle_or_foreign_code(monkeypatch):
     assert asked["use_safetensors"] is True
     assert asked["revision"] == "abc"
     assert not asked.get("trust_remote_code")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_preset_without_a_gpu(refused, tmp_path):
-    with refused("gpus = 1", "dry_run = True"):
-        run(preset("llama-3.2-3b"), tmp_path)
 
 
 # --- dry run ---

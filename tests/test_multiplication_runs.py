@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from ntprl.book.run import change
-from ntprl.errors import InputError
 from ntprl.seeds import numpy_rng
 from ntprl.studies.multiplication import runs
 from ntprl.tasks.multiplication import EOS, MARK, Multiplication
@@ -75,10 +74,3 @@ def test_digits_are_counted_from_the_last_one(lively_model, monkeypatch):
 def test_digits_are_rows_of_each_measured_step():
     table = change(runs.MultiplicationDigits(Multiplication()), **TINY).run()
     assert table.groupby("step").size().to_dict() == {0: 8, 4: 8}
-
-
-def test_bad_fields_are_refused_when_the_run_is_made():
-    with pytest.raises(InputError, match="k = 12 is not allowed"):
-        change(runs.PRETRAINING, k=12)
-    with pytest.raises(InputError, match=r"test_share = 1\.5"):
-        change(runs.PRETRAINING, test_share=1.5)

@@ -318,29 +318,13 @@ def trl_trainer(tmp_path_factory):
         return TRL_REWARDS.ravel().tolist()
 
     def make(model: Transformer, loss_type: str) -> GRPOTrainer:
-        config = GRPOConfig(
-            output_dir=str(tmp_path_factory.mktemp("trl")),
-            loss_type=loss_type,
-            beta=0.0,
-            epsilon=CLIP,
-            temperature=TEMPERATURE,
-            num_generations=GROUP,
-            per_device_train_batch_size=TRL_REWARDS.size,
-            max_completion_length=4,
-            disable_dropout=True,
-            use_cpu=True,
-            bf16=False,
-            report_to=[],
-        )
+        settings = dict(beta=0.0, epsilon=CLIP, temperature=TEMPERATURE, num_generations=GROUP, max_completion_length=4)
+        settings |= dict(per_device_train_batch_size=TRL_REWARDS.size, disable_dropout=True, use_cpu=True, bf16=False)
+        folder = str(tmp_path_factory.mktemp("trl"))
+        config = GRPOConfig(output_dir=folder, loss_type=loss_type, report_to=[], **settings)
         texts = Dataset.from_dict({"prompt": [TASK.text(prompt) for prompt in TRL_PROMPTS]})
-        trainer = GRPOTrainer(
-            as_gpt2(model),
-            given_rewards,
-            args=config,
-            train_dataset=texts,
-            processing_class=tokenizer,
-            rollout_func=given_answers,
-        )
+        given = dict(args=config, train_dataset=texts, processing_class=tokenizer, rollout_func=given_answers)
+        trainer = GRPOTrainer(as_gpt2(model), given_rewards, **given)
         trainer.model.train()
         trainer.current_gradient_accumulation_steps = 1  # set by `train`
         trainer.args.use_bias_correction_kl = False  # TRL's default is another penalty than GRPO's (DeepSeek-V3.2's)

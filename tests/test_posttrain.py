@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ntprl import posttrain as posttraining
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import pack
-from ntprl.posttrain import PosttrainConfig, judged, posttrain, update
+from ntprl.posttrain import PosttrainConfig, judged, packs, posttrain, update
 from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.seeds import torch_rng
 from ntprl.tasks.parity import Parity
@@ -62,13 +61,6 @@ def test_every_algorithm_makes_answers_long_and_right(taught, algorithm):
     assert log[-1]["mean_reward"] > 0.8
     assert log[0]["long_reward"] > log[0]["short_reward"] + 0.2
     assert log[0]["rewarded_long"] > log[0]["rollout_long"]
-
-
-def test_the_chain_reward_works_too(taught):
-    config = PosttrainConfig(reward="r_cot", rounds=6, rollouts=512, group=4, lr=2e-3)
-    log = posttrain(copy.deepcopy(taught), Parity(8), config, seed=0)
-    assert log[-1]["mean_reward"] > log[0]["mean_reward"] + 0.1
-    assert log[-1]["rollout_long"] > log[0]["rollout_long"] + 0.2
 
 
 def test_several_steps_on_the_same_answers_learn_faster(taught):
@@ -133,35 +125,22 @@ def test_rows_describe_the_answers_of_their_round(lively_model):
     assert len({row["tokens"] for row in log}) > 1
 
 
-def test_rows_are_sound(lively_model):
+def test_rows_say_how_far_the_model_has_moved(lively_model):
     log = posttrain(lively_model(TASK, scale=0.1), TASK, SMALL, 0)
     assert log[0]["kl_from_start"] == pytest.approx(0, abs=1e-6)
-    for row in log:
-        assert 0 <= row["mean_reward"] <= 1
-        assert 0 <= row["rollout_long"] <= 1
-        assert 0 <= row["rewarded_long"] <= 1 or np.isnan(row["rewarded_long"])
-        assert 0 <= row["groups_without_signal"] <= 1
-        assert 0 <= row["entropy"] <= np.log(TASK.vocab_size)
-        assert row["kl_from_start"] > -1e-6
-        assert sum(row["length_share"]) == pytest.approx(1)
-        assert 24 <= row["tokens"] <= 24 * 4
-        assert row["seconds"] > 0
+    assert all(0 <= row["entropy"] <= np.log(TASK.vocab_size) and row["seconds"] > 0 for row in log)
     assert all(row["grad_norm"] > 0 for row in log[:-1])
     assert np.isnan(log[-1]["grad_norm"])  # no update follows
     assert log[-1]["kl_from_start"] > 1e-3
 
 
-def test_nothing_rewarded_is_no_number(lively_model):
-    row = posttrain(lively_model(TASK), TASK, replace(SMALL, rounds=0), 0, nothing)[0]
-    assert np.isnan(row["rewarded_long"])
-    assert row["mean_reward"] == row["long_reward"] == row["short_reward"] == 0
-    assert row["groups_without_signal"] == 1
-
-
 def test_no_rounds_describe_the_start_and_leave_it(lively_model):
     model, before = lively_model(TASK), weights(lively_model(TASK))
-    assert len(posttrain(model, TASK, replace(SMALL, rounds=0), 0)) == 1
+    [row] = posttrain(model, TASK, replace(SMALL, rounds=0), 0, nothing)
     assert torch.equal(weights(model), before)
+    assert np.isnan(row["rewarded_long"])  # nothing was rewarded
+    assert row["mean_reward"] == row["long_reward"] == row["short_reward"] == 0
+    assert row["groups_without_signal"] == 1
 
 
 def test_answers_and_weights_depend_on_the_seed_alone(lively_model):
@@ -328,23 +307,19 @@ def test_the_old_policy_is_the_one_that_wrote_the_answers(lively_model, algorith
     torch.testing.assert_close(ours, list(expected), atol=1e-6, rtol=1e-4)
 
 
-def test_minibatches_are_fixed_shares_of_the_prompts_weighed_on_their_own(lively_model, monkeypatch):
+def test_minibatches_are_fixed_shares_of_the_prompts_weighed_on_their_own():
     """STaR's weights in each half: 1 / D for every kept token, so that they add up to 1."""
-    notes, packs = Notes(TASK), []
-    monkeypatch.setattr(posttraining, "update", lambda model, start, optimizer, config, batches: packs.append(batches))
-    monkeypatch.setattr(posttraining, "checkpoint", None)
-    config = PosttrainConfig("star", rounds=1, rollouts=64, group=4, minibatches=2)
-    posttrain(lively_model(TASK, scale=0.1), TASK, config, 0, notes)
-    [halves], (prompts, answers, rewards) = packs, notes.calls[0]
+    prompts, answers, rewards, _ = a_batch("star", n_prompts=16)
+    halves = packs(prompts, answers, rewards, PosttrainConfig("star", group=4, minibatches=2), "cpu")
+    written = [tuple(token for token in answer if token != PAD) for answer in answers.tolist()]
+    kept = [i for i in range(64) if rewards.ravel()[i]]
     for half, rows in zip(halves, (range(32), range(32, 64)), strict=True):
-        copies = sum(part.copies.sum().item() for part in half.parts)
-        assert copies == sum(rewards[i] for i in rows) > 0
-        assert {*map(tuple, half.prompts.tolist())} <= {tuple(prompts[i]) for i in rows}
+        assert {*map(tuple, half.prompts.tolist())} == {tuple(prompts[i // 4]) for i in kept if i in rows}
+        assert sum(part.copies.sum().item() for part in half.parts) == sum(i in rows for i in kept) > 0
         total = sum((part.up * (part.tokens != PAD).sum(dim=1)).sum().item() for part in half.parts)
         assert total == pytest.approx(1, rel=1e-6)
-        written = {tuple(token for token in answers[i] if token != PAD) for i in rows if rewards[i]}
         packed = {tuple(t for t in row if t != PAD) for part in half.parts for row in part.tokens.tolist()}
-        assert packed == written
+        assert packed == {written[i] for i in kept if i in rows}
 
 
 # --- no signal ---
@@ -475,32 +450,12 @@ def one_short(prompts, answers):
     return np.ones(len(answers) - 1)
 
 
-def a_column(prompts, answers):
-    return np.ones((len(answers), 1))
-
-
 def not_a_number(prompts, answers):
     return np.where(np.arange(len(answers)) == 1, np.nan, 1.0)
 
 
-def without_end(prompts, answers):
-    return np.full(len(answers), -np.inf)
-
-
 def of_words(prompts, answers):
     return ["good"] * len(answers)
-
-
-def of_nothing(prompts, answers):
-    return None
-
-
-def ragged(prompts, answers):
-    return [[1.0] * (i % 2) for i in range(len(answers))]
-
-
-def broken(prompts, answers):
-    return answers[10_000_000]
 
 
 def broken_at_length(prompts, answers):
@@ -511,13 +466,8 @@ def broken_at_length(prompts, answers):
     ("reward", "words"),
     [
         (one_short, ["shape (23,)", "(24,)"]),
-        (a_column, ["shape (24, 1)", "(24,)"]),
-        (of_nothing, []),
         (not_a_number, ["nan", "finite"]),
-        (without_end, ["-inf", "finite"]),
         (of_words, ["good"]),
-        (ragged, []),
-        (broken, ["IndexError"]),
         (broken_at_length, ["ValueError", "first line"]),
     ],
 )
@@ -561,37 +511,17 @@ def test_the_named_reward_is_that_of_the_task(lively_model, name):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    "changes",
     [
-        (dict(algorithm="ppo"), ["algorithm = 'ppo'", "grpo, grpo_published, reinforce, star"]),
-        (dict(algorithm=None), ["algorithm = None"]),
-        (dict(reward="r_length"), ["reward = 'r_length'", "r_cot, r_e2e"]),
-        (dict(temperature=0), ["temperature = 0", "above 0"]),
-        (dict(temperature=-1), ["temperature = -1"]),
-        (dict(temperature="hot"), ["temperature = 'hot'"]),
-        (dict(temperature=float("nan")), ["temperature = nan"]),
-        (dict(temperature=float("inf")), ["temperature = inf"]),
-        (dict(rounds=-1), ["rounds = -1"]),
-        (dict(rounds=2.5), ["rounds = 2.5"]),
-        (dict(rollouts=0), ["rollouts = 0"]),
-        (dict(rollouts=30), ["rollouts = 30", "multiple of group = 8"]),
-        (dict(group=0), ["group = 0"]),
-        (dict(group=True), ["group = True"]),
-        (dict(group=1), ["group = 1", "at least 2"]),
-        (dict(group=1, algorithm="grpo_published"), ["group = 1", "at least 2"]),
-        (dict(epochs=0), ["epochs = 0"]),
-        (dict(minibatches=0), ["minibatches = 0"]),
-        (dict(minibatches=3), ["minibatches = 3", "divisor of rollouts / group = 64"]),
-        (dict(lr="fast"), ["lr = 'fast'"]),
-        (dict(lr=-0.1), ["lr = -0.1"]),
-        (dict(clip=1.5), ["clip = 1.5"]),
-        (dict(kl=-1), ["kl = -1"]),
-        (dict(kl=float("inf")), ["kl = inf"]),
+        *[dict(algorithm="ppo"), dict(reward="r_length"), dict(temperature=0), dict(rounds=-1), dict(rollouts=30)],
+        *[dict(group=0), dict(group=1), dict(group=1, algorithm="grpo_published"), dict(epochs=0)],
+        *[dict(minibatches=3), dict(lr=-0.1), dict(clip=1.5), dict(kl=-1)],
     ],
     ids=str,
 )
-def test_bad_configurations_are_refused(refused, changes, words):
-    with refused("must be", *words):
+def test_bad_configurations_are_refused(refused, changes):
+    name, value = next(iter(changes.items()))
+    with refused(f"{name} = {value!r}", "must be"):
         PosttrainConfig(**changes)
 
 

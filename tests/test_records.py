@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from ntprl import records
 from ntprl.book import store
 from ntprl.book.baselines import SAMPLES, Baselines
-from ntprl.book.recording import Recording, grid
+from ntprl.book.recording import Recordable, Recording, grid
 from ntprl.book.run import LATER, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
@@ -67,38 +67,20 @@ def test_what_is_loaded_is_what_was_run(finished, data):
 
 def test_sidecar_says_what_was_run_where_and_when(data):
     sidecar = load_sidecar(TINY, data)
-    assert sidecar["table"] == "tiny"
-    assert sidecar["question"] == TINY.question
-    assert sidecar["command"] == TINY.command
-    assert sidecar["kind"] == "PretrainingRun"
-    assert sidecar["rows"] == len(load(TINY, data))
+    wanted = dict(table="tiny", question=TINY.question, command=TINY.command, kind="PretrainingRun", rows=6 * 3)
+    assert {name: sidecar[name] for name in wanted} == wanted
     assert set(sidecar["config"]) == set(flat(BASE)) - {"p_cot", "seed", "weight_decay"}
     stored = [sidecar["config"] | run["config"] for run in sidecar["runs"].values()]
     assert [config | {"weight_decay": 0.0} for config in stored] == [flat(config) for config in TINY.configs]
+    needed = {"started_utc", "wall_s", "commit", "dirty", "python", "torch", "device", "threads", "dtype"}
     for facts in run_facts(TINY, data):
-        assert facts["origin"] == "measured here"
-        assert {
-            "started_utc",
-            "wall_s",
-            "commit",
-            "dirty",
-            "python",
-            "torch",
-            "device",
-            "threads",
-            "dtype",
-        } <= set(facts)
+        assert facts["origin"] == "measured here" and needed <= set(facts)
 
 
 def test_describe_a_recorded_and_an_unrecorded_table(data, tmp_path):
-    text = describe(TINY, data)
-    assert text.startswith("data/tiny.csv, recorded 2")
-    assert "6 runs, 3 seeds" in text.replace("\n", " ")
-    assert all(len(line) <= store.TEXT_WIDTH for line in text.splitlines())
-    absent = describe(TINY, tmp_path / "nowhere")
-    assert absent.startswith("not yet run")
-    assert TINY.question in absent.replace("\n", " ")
-    assert TINY.command in absent.replace("\n", " ")
+    recorded, absent = (describe(TINY, folder).replace("\n", " ") for folder in (data, tmp_path / "nowhere"))
+    assert "6 runs, 3 seeds" in recorded
+    assert absent.startswith("not yet run") and TINY.command in absent
 
 
 def test_promoting_twice_gives_the_same_bytes(finished, tmp_path):
@@ -117,28 +99,6 @@ def test_a_table_of_one_run_comes_back_whatever_its_hash_looks_like(tmp_path):
     assert load(recording, tmp_path)["run"].unique().tolist() == [config_hash(recording.configs[0])]
 
 
-def test_one_altered_cell_is_refused(data, refused):
-    text = (data / "tiny.csv").read_text()
-    line = text.splitlines()[-1]
-    (data / "tiny.csv").write_text(text.replace(line, line[:-1] + str((int(line[-1]) + 1) % 10)))
-    with refused(data / "tiny.csv", "truncated or altered"):
-        load(TINY, data)
-
-
-@pytest.mark.parametrize("keep", [0, 0.3, 0.99])
-def test_a_truncated_table_is_refused(data, refused, keep):
-    content = (data / "tiny.csv").read_bytes()
-    (data / "tiny.csv").write_bytes(content[: int(keep * len(content))])
-    with refused(data / "tiny.csv", "truncated or altered"):
-        load(TINY, data)
-
-
-def test_a_missing_table_is_refused(data, refused):
-    (data / "tiny.csv").unlink()
-    with refused(data / "tiny.csv", "does not exist", TINY.command):
-        load(TINY, data)
-
-
 def test_a_missing_sidecar_is_refused(data, refused):
     assert is_recorded(TINY, data)
     (data / "tiny.json").unlink()
@@ -147,37 +107,48 @@ def test_a_missing_sidecar_is_refused(data, refused):
         load(TINY, data)
 
 
-DAMAGED = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b"{}", b'{"sha256": "0", "runs": {}}']
+def with_another_cell(content: bytes) -> bytes:
+    """The last digit of the table changed."""
+    return content[:-2] + (b"1" if content[-2:-1] == b"0" else b"0") + content[-1:]
 
 
-@pytest.mark.parametrize("content", DAMAGED, ids=repr)
-def test_a_damaged_sidecar_is_refused(data, refused, content):
-    (data / "tiny.json").write_bytes(content)
-    with refused(data / "tiny"):
+@pytest.mark.parametrize(
+    "spoil",
+    [with_another_cell, *(lambda content, keep=keep: content[: int(keep * len(content))] for keep in (0, 0.3, 0.99))],
+    ids=["altered", "empty", "cut early", "cut late"],
+)
+def test_an_altered_or_truncated_or_missing_table_is_refused(data, refused, spoil):
+    table = data / "tiny.csv"
+    table.write_bytes(spoil(table.read_bytes()))
+    with refused(table, "truncated or altered"):
+        load(TINY, data)
+    table.unlink()
+    with refused(table, "does not exist", TINY.command):
         load(TINY, data)
 
 
-@pytest.mark.parametrize("key", ["sha256", "runs", "config"])
-def test_a_sidecar_without_one_of_its_parts_is_refused(data, refused, key):
-    sidecar = json.loads((data / "tiny.json").read_text())
-    del sidecar[key]
-    (data / "tiny.json").write_text(json.dumps(sidecar))
-    other = replace(TINY, configs=grid(change(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)))
-    with refused(data / "tiny"):
-        load(other, data)
+DAMAGED = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null", b"{}", b'{"sha256": "0", "runs": {}}']
+
+
+@pytest.mark.parametrize("damage", [*DAMAGED, "sha256", "runs", "config"], ids=repr)
+def test_a_damaged_sidecar_is_refused(data, refused, damage):
+    """Of some content, or without one of its parts."""
+    path = data / "tiny.json"
+    if isinstance(damage, str):
+        sidecar = json.loads(path.read_text())
+        del sidecar[damage]
+        damage = json.dumps(sidecar).encode()
+    path.write_bytes(damage)
+    for configs in (TINY.configs, TINY.configs[:1]):
+        with refused(data / "tiny"):
+            load(replace(TINY, configs=configs), data)
 
 
 @pytest.mark.parametrize(
     ("configs", "word"),
     [
-        (
-            grid(change(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)),
-            "steps in {4}, this version asks for {5}",
-        ),
-        (
-            grid(BASE, p_cot=(0.1, 0.3), seed=range(3)),
-            "p_cot in {0.1, 0.3333333333333333}, this version asks for {0.1, 0.3}",
-        ),
+        (grid(change(BASE, steps=5), p_cot=(0.1, 1 / 3), seed=range(3)), "steps in {4}, this version asks for {5}"),
+        (grid(BASE, p_cot=(0.1, 0.3), seed=range(3)), "p_cot in {0.1, 0.3333333333333333}"),
         (grid(BASE, p_cot=(0.1, 1 / 3), seed=range(4)), "seed in {0, 1, 2}"),
         (grid(change(BASE, style="mistral"), p_cot=(0.1, 1 / 3), seed=range(3)), 'style in {"gpt2"}'),
         (grid(change(BASE, weight_decay=0.1), p_cot=(0.1, 1 / 3), seed=range(3)), "weight_decay in {0.0}"),
@@ -242,21 +213,16 @@ def test_check_passes_and_says_what_is_recorded(command):
     assert command("check") == (0, "tiny: 18 rows\nlater: not recorded\n", "")
 
 
-def test_check_fails_on_an_altered_table(command, data):
+@pytest.mark.parametrize("lost", ["tiny.csv", "tiny.json"])
+def test_check_fails_on_an_altered_table_or_if_half_of_it_is_lost(command, data, lost):
     with (data / "tiny.csv").open("a") as file:
         file.write("\n")
     code, _, error = command("check")
-    assert code == 1
-    assert "tiny.csv is truncated or altered" in error
+    assert code == 1 and "tiny.csv is truncated or altered" in error
     assert len(error.splitlines()) == 1
-
-
-@pytest.mark.parametrize("lost", ["tiny.csv", "tiny.json"])
-def test_check_fails_if_half_of_a_recording_is_lost(command, data, lost):
     (data / lost).unlink()
     code, _, error = command("check")
-    assert code == 1
-    assert "tiny" in error
+    assert code == 1 and "tiny" in error
 
 
 def test_promote_writes_the_table(command, data):
@@ -306,16 +272,12 @@ def varied_fields(recording: Recording) -> list[str]:
 
 def columns(recording: Recording) -> dict[str, pa.Column]:
     """What a table must have: its run, the fields that vary, the step, and the measures of its kind."""
-    required = {
-        "run": pa.Column(str),
-        **{name: pa.Column() for name in varied_fields(recording)},
-        "step": pa.Column(int, pa.Check.ge(0)),
-    }
+    required = {"run": pa.Column(str)} | {name: pa.Column() for name in varied_fields(recording)}
+    required |= {"step": pa.Column(int, pa.Check.ge(0))}
+    kind = pa.Column(str, pa.Check.isin(["long", "short"]))
     if isinstance(recording.configs[0], LearningOrder):
-        kind = pa.Column(str, pa.Check.isin(["long", "short"]))
         return required | {"kind": kind, "position": pa.Column(int, pa.Check.ge(1)), "probability": rate()}
     if isinstance(recording.configs[0], MultiplicationDigits):
-        kind = pa.Column(str, pa.Check.isin(["long", "short"]))
         return required | {"kind": kind, "place": pa.Column(int, pa.Check.ge(0)), "accuracy": rate()}
     longest = max(config.task.long_length for config in recording.configs)
     length = pa.Column(float, pa.Check.in_range(0, 1 + longest), coerce=True)
@@ -323,15 +285,22 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
         required |= {"rival": rate()}
     for name in ("greedy", "sampled"):
         required |= {f"{name}_accuracy": rate(), f"{name}_long": rate(), f"{name}_median_length": length}
-        required |= {
-            f"{name}_long_accuracy": rate(nullable=True),
-            f"{name}_short_accuracy": rate(nullable=True),
-        }
-    return required | {
-        "chain_accuracy": rate(),
-        "link_error": rate(),
-        "n_eval": pa.Column(int, pa.Check.ge(1)),
-    }
+        required |= {f"{name}_{kind}_accuracy": rate(nullable=True) for kind in ("long", "short")}
+    return required | {"chain_accuracy": rate(), "link_error": rate(), "n_eval": pa.Column(int, pa.Check.ge(1))}
+
+
+def runs_of(recording: Recording, table: pd.DataFrame) -> Iterator[tuple[Recordable, pd.DataFrame]]:
+    """Each configuration with its rows; the table has all runs of the recording, in its order."""
+    by_run = dict(list(table.groupby("run", sort=False)))
+    assert list(by_run) == [config_hash(config) for config in recording.configs]
+    yield from zip(recording.configs, by_run.values(), strict=True)
+
+
+def assert_as_stated(config: Recordable, rows: pd.DataFrame) -> None:
+    """The fields that are columns have the values of the configuration."""
+    for name in set(flat(config)) & set(rows):
+        stated = flat(config)[name]
+        assert rows[name].unique().tolist() == [stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)]
 
 
 def check_table(recording: Recording, table: pd.DataFrame) -> None:
@@ -365,8 +334,7 @@ def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
     schema |= {"mean_length": positive, "entropy": positive, "kl_from_start": positive, "seconds": positive}
     pa.DataFrameSchema(schema).validate(rl)
     check_measured_rounds(recording, rl[rl["greedy_accuracy"].notna()])
-    by_run = dict(list(rl.groupby("run", sort=False)))
-    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+    for config, rows in runs_of(recording, rl):
         rounds = list(range(config.rl.rounds + 1))
         assert rows["step"].tolist() == rounds
         assert rows["tokens"].between(config.rl.rollouts, config.rl.rollouts * (config.task.long_length + 1)).all()
@@ -378,9 +346,7 @@ def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:
     optional = [name for name in names if name.endswith(("long_accuracy", "short_accuracy"))]
     schema = {name: rate(nullable=name in optional) for name in [*names, "long_probability"]}
     pa.DataFrameSchema(schema).validate(measured)
-    by_run = dict(list(measured.groupby("run", sort=False)))
-    assert list(by_run) == [config_hash(config) for config in recording.configs]
-    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+    for config, rows in runs_of(recording, measured):
         rounds = range(config.rl.rounds + 1)
         wanted = [step for step in rounds if step % config.rl.eval_every == 0 or step == config.rl.rounds]
         assert rows["step"].tolist() == wanted
@@ -393,9 +359,7 @@ def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
     schema |= {"accuracy": rate(), "long": rate(), "n_eval": pa.Column(int, pa.Check.ge(1))}
     schema |= {"tokens": pa.Column(float, pa.Check.ge(1), nullable=True)}
     pa.DataFrameSchema(schema, strict=True).validate(table)
-    by_run = dict(list(table.groupby("run", sort=False)))
-    assert list(by_run) == [config_hash(config) for config in recording.configs]
-    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+    for config, rows in runs_of(recording, table):
         sizes = rows.groupby("method")["size"].apply(list).to_dict()
         rounds = list(range(0, config.rl.rounds + 1, config.rl.eval_every))
         assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
@@ -409,23 +373,17 @@ CHAIN_RATES += ("greedy_r_cot", "greedy_r_e2e", "greedy_long")
 
 def check_chains(recording: Recording, table: pd.DataFrame) -> None:
     """Tables of the linear chain: one row a run, or one a round of STaR."""
-    configs = recording.configs
-    is_star = isinstance(configs[0], ChainStarRun)
-    varied = varied_fields(recording)
+    is_star = isinstance(recording.configs[0], ChainStarRun)
     rates = (*CHAIN_RATES, *(("kept_long", "predicted") if is_star else ("worst_chain", "worst_short")))
-    schema = {"run": pa.Column(str)} | {name: pa.Column() for name in varied} | {name: rate() for name in rates}
+    schema = {"run": pa.Column(str)} | {name: pa.Column() for name in varied_fields(recording)}
+    schema |= {name: rate() for name in rates}
     if is_star:
         schema |= {"round": pa.Column(int), "kept": pa.Column(int, pa.Check.ge(1))}
     table = pa.DataFrameSchema(schema, strict=True).validate(table)
-    by_run = dict(list(table.groupby("run", sort=False)))
-    assert list(by_run) == [config_hash(config) for config in configs]
-    for config, rows in zip(configs, by_run.values(), strict=True):
+    for config, rows in runs_of(recording, table):
         np.testing.assert_allclose(rows["long"] + rows["stop"], 1, atol=1e-5)
         np.testing.assert_allclose(rows["chain"] + rows["short"], rows["r_cot"], atol=1e-5)
-        for name in varied:
-            stated = getattr(config, name)
-            unique = rows[name].unique().tolist()
-            assert unique == [stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)]
+        assert_as_stated(config, rows)
         if is_star:
             assert rows["round"].tolist() == list(range(config.rounds + 1))
             assert rows["kept"].iloc[0] == config.n_samples and (rows["kept"] <= config.n_samples).all()
@@ -435,20 +393,14 @@ def check_chains(recording: Recording, table: pd.DataFrame) -> None:
 
 def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
     table = pa.DataFrameSchema(columns(recording), strict=True).validate(table)
-    by_run = dict(list(table.groupby("run", sort=False)))
-    assert list(by_run) == [config_hash(config) for config in recording.configs]
-    for config, rows in zip(recording.configs, by_run.values(), strict=True):
+    for config, rows in runs_of(recording, table):
         per_step = 1
         if isinstance(config, LearningOrder):
             per_step = config.task.d + 2
         elif isinstance(config, MultiplicationDigits):
             per_step = 4 * config.task.k
         assert rows["step"].tolist() == np.repeat(sorted(config.measured_steps()), per_step).tolist()
-        for name in set(flat(config)) & set(rows):
-            stated = flat(config)[name]
-            assert rows[name].unique().tolist() == [
-                stated if isinstance(stated, str) else pytest.approx(stated, rel=1e-5)
-            ]
+        assert_as_stated(config, rows)
 
 
 SIDECARS = sorted(store.data_folder().glob("*.json"))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -76,20 +76,6 @@ def test_devices_that_are_not_there_are_refused(refused, monkeypatch):
     with refused("device = 'cuda'", "one of cpu on this machine"):
         require_device("cuda")
     assert require_device("cpu") == "cpu"
-
-
-def test_configurations_are_frozen():
-    for part in (RECOVERY, RECOVERY.task, RECOVERY.model, RECOVERY.pretraining, RECOVERY.rl, RECOVERY.evaluation):
-        for field in fields(part):
-            with pytest.raises(FrozenInstanceError):
-                setattr(part, field.name, 3)
-
-
-def test_the_smoke_profile_runs():
-    table = pretraining("smoke", d=8).run()
-    assert table["step"].tolist() == [0, 10, 20, 30, 40]
-    assert table["greedy_accuracy"].between(0, 1).all()
-    assert table["link_error"].iloc[-1] < table["link_error"].iloc[0]
 
 
 def test_a_run_is_repeatable_and_depends_on_its_seed():
@@ -297,7 +283,6 @@ def test_unknown_names_are_refused_with_all_known_ones(refused):
     ("run", "first", "fields"),
     [
         (RECOVERY, "rollouts", dict(rollouts=9, group=3)),
-        (RECOVERY, "group", dict(rollouts=9, group=3)),
         (RECOVERY, "group", dict(algorithm="star", group=1)),
         (PRETRAINING, "width", dict(width=18, n_head=3)),
         (change(WORDS, high=4), "low", dict(low=6, high=6)),
@@ -351,10 +336,7 @@ def test_a_hash_is_of_the_kind_and_the_flat_fields_without_later_ones_at_their_o
 def test_later_fields_count_once_they_leave_their_old_value(run):
     changes = dict(weight_decay=0.1, clip=0.3, kl=0.05)
     assert changes.keys() == LATER.keys()
-    for name, value in changes.items():
-        assert flat(run)[name] == LATER[name]
-        assert f"{name}=" not in described(run)
-        assert f"{name}={value}" in described(change(run, **{name: value}))
+    assert {name: flat(run)[name] for name in changes} == LATER
     hashes = [config_hash(run), *(config_hash(change(run, **{name: value})) for name, value in changes.items())]
     assert len(set(hashes)) == 1 + len(changes)
 
@@ -400,17 +382,7 @@ def test_a_task_of_a_user_names_its_runs_by_its_own_fields():
     assert run.run().equals(TINY.run())
 
 
-class NoDataclass:
-    """Everything a task needs but fields."""
-
-    def __init__(self) -> None:
-        self.parity = Parity(3)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.parity, name)
-
-
-@pytest.mark.parametrize("task", [NoDataclass(), Parity, None], ids=["object", "class", "none"])
+@pytest.mark.parametrize("task", [Parity, object()], ids=["class", "object"])
 def test_a_task_that_is_no_dataclass_is_refused_in_one_line(refused, task):
     with refused("task = ", "must be a frozen dataclass"):
         Run(task)
@@ -419,16 +391,8 @@ def test_a_task_that_is_no_dataclass_is_refused_in_one_line(refused, task):
 # --- chapters ---
 
 
-CHAPTER = dict(
-    __annotations__=dict(profile=str, seed=int, device=str, d=int, p_cot=float),
-    profile="smoke",
-    seed=0,
-    device="cpu",
-    d=5,
-    p_cot=0.25,
-    In=["a cell"],
-    Out={},
-)
+CHAPTER = dict(profile="smoke", seed=0, device="cpu", d=5, p_cot=0.25, In=["a cell"], Out={})
+CHAPTER |= dict(__annotations__=dict(profile=str, seed=int, device=str, d=int, p_cot=float))
 
 
 def test_a_chapters_parameters_are_accepted_and_its_figures_get_their_style():
@@ -439,19 +403,11 @@ def test_a_chapters_parameters_are_accepted_and_its_figures_get_their_style():
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("pcot", 0.1, "known are profile, seed, device, d, p_cot"),
-        ("p_cot", "many", "a number"),
-        ("d", 2.5, "a whole number"),
-        ("d", True, "a whole number"),
-        ("profile", "big", "laptop, paper, smoke"),
-        ("seed", -1, "at least 0"),
-        ("device", "tpu", "cpu"),
-    ],
+    ("name", "value"),
+    [("pcot", 0.1), ("p_cot", "many"), ("d", True), ("profile", "big"), ("seed", -1), ("device", "tpu")],
 )
-def test_a_chapters_bad_parameters_are_refused_in_one_line(refused, name, value, allowed):
-    with refused(f"{name} = {value!r}", allowed):
+def test_a_chapters_bad_parameters_are_refused_in_one_line(refused, name, value):
+    with refused(f"{name} = {value!r}"):
         start_chapter(CHAPTER | {name: value})
 
 

@@ -54,26 +54,33 @@ def answer_probabilities(model, prompt: list[int], task: Parity, max_new: int, t
     return table
 
 
+def counts_of(answers: np.ndarray, table: dict) -> np.ndarray:
+    """How often each answer of the table was drawn, in its order; nothing else was."""
+    order = {answer: i for i, answer in enumerate(table)}
+    return np.bincount([order[answer] for answer in map(tuple, answers.tolist())], minlength=len(order))
+
+
+def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
+    """p-value; cells of fewer than 5 expected draws are taken together."""
+    rare = expected < 5
+    cells = [np.append(x[~rare], x[rare].sum()) for x in (observed, expected)]
+    return chisquare(*(cell[cells[1] > 0] for cell in cells)).pvalue
+
+
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_draws_follow_the_exact_distribution(lively_model, temperature):
-    """Chi-square over all answers to each of two prompts, drawn in one batch."""
+def test_draws_follow_the_exact_distribution(lively_model, temperature, together):
+    """Chi-square over all answers to each of two prompts, drawn in one batch, or those to a prompt together."""
     task, n, max_new = Parity(2), 8000, 3
     model = lively_model(task, width=8, scale=0.1)
     prompts = np.array([[0, 1, 3], [1, 1, 3]])
-    answers = sample(model, prompts.repeat(n, axis=0), task.eos, max_new, temperature, torch_rng(0, "sampling"))
-    for i, prompt in enumerate(prompts.tolist()):
+    asked, group = (prompts, n) if together else (prompts.repeat(n, axis=0), 1)
+    answers = sample(model, asked, task.eos, max_new, temperature, torch_rng(0, "sampling"), group)
+    assert answers.shape == (2 * n, max_new)
+    for prompt, drawn in zip(prompts.tolist(), np.split(answers, 2), strict=True):
         table = answer_probabilities(model, prompt, task, max_new, temperature)
         assert sum(table.values()) == pytest.approx(1)
-        drawn, counts = np.unique(answers[i * n : (i + 1) * n], axis=0, return_counts=True)
-        seen = dict(zip(map(tuple, drawn.tolist()), counts.tolist(), strict=True))
-        assert seen.keys() <= table.keys()
-        common = [answer for answer, p in table.items() if p * n >= 5]
-        observed = np.array([seen.get(answer, 0) for answer in common])
-        expected = np.array([table[answer] * n for answer in common])
-        observed[0] += n - observed.sum()  # rare answers are counted with the first
-        expected[0] += n - expected.sum()
-        assert len(common) > 10
-        assert chisquare(observed, expected).pvalue > 1e-4
+        assert chi_square(counts_of(drawn, table), n * np.array(list(table.values()))) > 1e-4
 
 
 def scripted(task: Parity):
@@ -105,8 +112,8 @@ def test_max_new_cuts_and_early_ends_shorten(stand_in):
 
 
 def test_no_prompts_is_fine(lively_model):
-    task = Parity(3)
-    assert sample(lively_model(task), np.empty((0, 4), int), task.eos, 4).shape == (0, 4)
+    for group in (1, 5):
+        assert sample(lively_model(Parity(3)), np.empty((0, 4), int), 2, 4, group=group).shape == (0, 4)
 
 
 def test_answers_depend_on_the_generator_alone(lively_model):
@@ -126,46 +133,6 @@ def test_a_low_temperature_is_nearly_greedy(lively_model):
     model, prompts = lively_model(task), task.prompts(50, numpy_rng(0, "evaluation"))
     cold = sample(model, prompts, task.eos, 6, 1e-5, torch_rng(0, "sampling"))
     assert cold.tolist() == greedy(model, prompts, task.eos, 6).tolist()
-
-
-@pytest.mark.parametrize("temperature", [-0.5, "1", float("nan"), float("inf"), None])
-def test_bad_temperature_is_refused(lively_model, refused, temperature):
-    task = Parity(3)
-    with refused("temperature = ", repr(temperature), "at least 0"):
-        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, 4, temperature)
-
-
-@pytest.mark.parametrize("max_new", [0, 1.5, "4"])
-def test_bad_max_new_is_refused(lively_model, refused, max_new):
-    task = Parity(3)
-    with refused("max_new = ", repr(max_new), "at least 1"):
-        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, max_new)
-
-
-def counts_of(answers: np.ndarray, table: dict) -> np.ndarray:
-    """How often each answer of the table was drawn, in its order; nothing else was."""
-    order = {answer: i for i, answer in enumerate(table)}
-    return np.bincount([order[answer] for answer in map(tuple, answers.tolist())], minlength=len(order))
-
-
-def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
-    """p-value; cells of fewer than 5 expected draws are taken together."""
-    rare = expected < 5
-    cells = [np.append(x[~rare], x[rare].sum()) for x in (observed, expected)]
-    return chisquare(*(cell[cells[1] > 0] for cell in cells)).pvalue
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_draws_of_a_group_follow_the_exact_distribution(lively_model, temperature):
-    """Chi-square over all answers to each of two prompts, all answers to a prompt drawn together."""
-    task, n, max_new = Parity(2), 8000, 3
-    model = lively_model(task, width=8, scale=0.1)
-    prompts = np.array([[0, 1, 3], [1, 1, 3]])
-    answers = sample(model, prompts, task.eos, max_new, temperature, torch_rng(0, "sampling"), group=n)
-    assert answers.shape == (2 * n, max_new)
-    for prompt, drawn in zip(prompts.tolist(), np.split(answers, 2), strict=True):
-        table = answer_probabilities(model, prompt, task, max_new, temperature)
-        assert chi_square(counts_of(drawn, table), n * np.array(list(table.values()))) > 1e-4
 
 
 def test_answers_of_a_group_are_independent(lively_model):
@@ -225,11 +192,6 @@ def test_each_distinct_text_is_read_once(stand_in):
     assert [tokens.tolist() for tokens in four.fed] == [tokens.tolist() for tokens in one.fed]
 
 
-def test_no_prompts_have_no_groups(lively_model):
-    task = Parity(3)
-    assert sample(lively_model(task), np.empty((0, 4), int), task.eos, 4, group=5).shape == (0, 4)
-
-
 @pytest.mark.parametrize("min_length", [0, 1, 3, 6])
 def test_no_answer_ends_before_its_least_length(lively_model, min_length):
     """And at temperature 0 it is the likeliest token but EOS that is written until then."""
@@ -261,19 +223,7 @@ def test_forbidding_the_end_leaves_the_rest_in_proportion(lively_model):
     assert chi_square(counts_of(answers, table), expected) > 1e-4
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("group", 0, "at least 1"),
-        ("group", -2, "at least 1"),
-        ("group", 1.5, "whole number"),
-        ("group", "4", "whole number"),
-        ("min_length", -1, "at least 0"),
-        ("min_length", 0.5, "whole number"),
-        ("min_length", None, "whole number"),
-    ],
-)
-def test_bad_groups_and_least_lengths_are_refused(lively_model, refused, name, value, allowed):
-    task = Parity(3)
-    with refused(f"{name} = {value!r}", allowed):
-        sample(lively_model(task), np.array([[0, 0, 0, 3]]), task.eos, 4, **{name: value})
+@pytest.mark.parametrize(("name", "value"), [("temperature", -0.5), ("max_new", 0), ("group", 0), ("min_length", -1)])
+def test_bad_settings_are_refused(lively_model, refused, name, value):
+    with refused(f"{name} = {value!r}"):
+        sample(lively_model(Parity(3)), np.array([[0, 0, 0, 3]]), 2, **{"max_new": 4} | {name: value})

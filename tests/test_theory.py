@@ -3,7 +3,6 @@
 from fractions import Fraction
 from itertools import product
 
-import numpy as np
 import pytest
 
 from ntprl import theory
@@ -29,11 +28,6 @@ def test_calibrated_accuracy_by_simulation(modulus):
     assert abs(right.mean() - expected) < 5 * (expected * (1 - expected) / n) ** 0.5
 
 
-@pytest.mark.parametrize(("modulus", "expected"), [(2, Fraction(1, 3)), (3, Fraction(1, 4)), (5, Fraction(1, 6))])
-def test_threshold_of_sums(modulus, expected):
-    assert theory.parity_threshold(modulus) == expected
-
-
 def test_threshold_is_a_half_if_all_short_demonstrations_agree_with_the_prefix():
     assert theory.threshold(1) == 0.5
     assert theory.threshold(0) == 0
@@ -45,23 +39,19 @@ def test_rewarded_long_share_is_the_map_of_theorem_2(p):
 
 
 @pytest.mark.parametrize(
-    ("p_0", "to_threshold", "to_99_percent"),
+    ("p_0", "flip", "sure"),
     [
-        (Fraction(1, 4), 1, 9),
-        (Fraction(1, 10), 3, 10),
-        (Fraction(1, 20), 4, 11),
-        (Fraction(1, 50), 5, 13),
-        (Fraction(1, 100), 6, 14),
-        (Fraction(1, 1000), 9, 17),
-        (Fraction(1, 2**20), 19, 27),
+        *[(Fraction(1, 4), 1, 9), (Fraction(1, 10), 3, 10), (Fraction(1, 20), 4, 11), (Fraction(1, 50), 5, 13)],
+        *[(Fraction(1, 100), 6, 14), (Fraction(1, 1000), 9, 17), (Fraction(1, 2**20), 19, 27)],
     ],
 )
-def test_rounds_of_rewarded_sampling(p_0, to_threshold, to_99_percent):
+def test_rounds_worked_by_hand(p_0, flip, sure):
+    """To the threshold and to .99: by hand, by applying the map of rewarded sampling, and by the closed forms."""
     shares = [p_0]
     while shares[-1] <= Fraction(99, 100):
         shares.append(theory.rewarded_long_share(shares[-1]))
-    assert sum(share <= theory.parity_threshold() for share in shares) == to_threshold
-    assert len(shares) - 1 == to_99_percent
+    assert sum(share <= theory.parity_threshold() for share in shares) == flip == theory.rounds_to_flip(float(p_0))
+    assert len(shares) - 1 == sure == theory.rounds_until(float(p_0), 0.99)
     assert shares[5] == 2**5 * p_0 / (2**5 * p_0 + 1 - p_0)
 
 
@@ -90,11 +80,6 @@ def test_closed_forms_equal_the_enumerated_blind_reader(d, modulus, p):
             assert theory.blind_next_token(d, p, x_1, (other,), modulus) == {".": 1}
 
 
-@pytest.mark.parametrize("p", SHARES)
-def test_stop_probability_of_parity(p):
-    assert theory.stop_probability(p) == (1 - p) / (1 + p)
-
-
 @pytest.mark.parametrize(("d", "modulus"), [(2, 2), (3, 2), (4, 2), (3, 3), (2, 5)])
 def test_greedy_decoding_flips_exactly_at_the_threshold(d, modulus):
     """By enumeration: just below the threshold the likeliest decision is to stop, just above to go on."""
@@ -113,15 +98,6 @@ def test_the_recursion_is_the_reweighting_again_and_again(p, modulus):
     for n in range(6):
         assert theory.star_recursion(p, n, modulus) == share
         share = theory.rewarded_long_share(share, modulus)
-
-
-@pytest.mark.parametrize(
-    ("p", "flip", "sure"),
-    [(0.25, 1, 9), (0.1, 3, 10), (0.05, 4, 11), (0.02, 5, 13), (0.01, 6, 14), (1e-3, 9, 17), (2.0**-20, 19, 27)],
-)
-def test_rounds_worked_by_hand(p, flip, sure):
-    assert theory.rounds_to_flip(p) == flip == int(np.floor(np.log2((1 - p) / (2 * p)))) + 1
-    assert theory.rounds_until(p, 0.99) == sure
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])

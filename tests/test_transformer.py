@@ -41,19 +41,11 @@ def as_gpt2(model: Transformer) -> GPT2LMHeadModel:
 
 def as_mistral(model: Transformer) -> MistralForCausalLM:
     c = model.config
+    sizes = {"vocab_size": c.vocab_size, "hidden_size": c.width, "intermediate_size": c.hidden_size}
+    sizes |= {"num_hidden_layers": c.n_layer, "num_attention_heads": c.n_head, "num_key_value_heads": c.n_head}
+    settings = {"rms_norm_eps": 1e-5, "sliding_window": None, "tie_word_embeddings": False}
     config = MistralConfig(
-        vocab_size=c.vocab_size,
-        hidden_size=c.width,
-        intermediate_size=c.hidden_size,
-        num_hidden_layers=c.n_layer,
-        num_attention_heads=c.n_head,
-        num_key_value_heads=c.n_head,
-        max_position_embeddings=c.max_length,
-        rms_norm_eps=1e-5,
-        sliding_window=None,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=None,
+        **sizes, **settings, max_position_embeddings=c.max_length, bos_token_id=None, eos_token_id=None
     )
     theirs = MistralForCausalLM(config).eval()
     state = {
@@ -238,17 +230,7 @@ def test_too_long_a_sequence_is_refused(lively_model, refused, style):
         model(random_tokens(2, 7), cache=prefix.expand(torch.tensor([0, 0])))
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "allowed"),
-    [
-        ("style", "llama", "gpt2, mistral"),
-        ("style", 2, "gpt2, mistral"),
-        ("width", 36, "multiple of 2 x n_head = 8"),
-        ("n_head", 0, "at least 1"),
-        ("n_layer", 2.5, "whole number"),
-        ("vocab_size", "4", "whole number"),
-    ],
-)
-def test_bad_configurations_are_refused(refused, field, value, allowed):
-    with refused(field, repr(value), allowed):
+@pytest.mark.parametrize(("field", "value"), [("style", "llama"), ("width", 36), ("n_head", 0), ("vocab_size", "4")])
+def test_bad_configurations_are_refused(refused, field, value):
+    with refused(f"{field} = {value!r}"):
         TransformerConfig(**({"vocab_size": 4, "max_length": 9} | {field: value}))
