@@ -38,36 +38,36 @@ def trace(**changed) -> pd.DataFrame:
 
 
 def test_an_ideal_sweep_reproduces_the_threshold_and_the_calibration():
-    assert claims.at_one_third.check(sweep_table()).verdict == REPRODUCED
-    assert claims.calibrated.check(sweep_table()).verdict == REPRODUCED
+    assert claims.at_one_third.criterion(sweep_table()).verdict == REPRODUCED
+    assert claims.calibrated.criterion(sweep_table()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("switch", [0.12, 0.22, 0.45])
 def test_another_switch_does_not(switch):
-    assert claims.at_one_third.check(sweep_table(switch=switch)).verdict != REPRODUCED
+    assert claims.at_one_third.criterion(sweep_table(switch=switch)).verdict != REPRODUCED
 
 
 def test_never_switching_or_always_writing_chains_does_not():
-    assert claims.at_one_third.check(sweep_table(switch=2.0)).verdict == NOT_REPRODUCED
-    assert claims.at_one_third.check(sweep_table(switch=-1.0)).verdict != REPRODUCED
+    assert claims.at_one_third.criterion(sweep_table(switch=2.0)).verdict == NOT_REPRODUCED
+    assert claims.at_one_third.criterion(sweep_table(switch=-1.0)).verdict != REPRODUCED
 
 
 def test_a_model_that_never_writes_long_is_not_calibrated():
-    assert claims.calibrated.check(sweep_table(sampled_long=0.0)).verdict == NOT_REPRODUCED
+    assert claims.calibrated.criterion(sweep_table(sampled_long=0.0)).verdict == NOT_REPRODUCED
 
 
 def test_the_long_run_is_partial_until_ten_million():
-    assert claims.stalls.check(trace()).verdict == PARTLY
-    assert claims.short.check(trace()).verdict == REPRODUCED
+    assert claims.stalls.criterion(trace()).verdict == PARTLY
+    assert claims.short.criterion(trace()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(greedy_accuracy=0.9), dict(chain_accuracy=0.5)])
 def test_a_long_run_that_generalises_or_knows_no_chain_is_not_reproduced(changed):
-    assert claims.stalls.check(trace(**changed)).verdict == NOT_REPRODUCED
+    assert claims.stalls.criterion(trace(**changed)).verdict == NOT_REPRODUCED
 
 
 def test_long_greedy_answers_are_not_short():
-    assert claims.short.check(trace(greedy_median_length=50)).verdict == NOT_REPRODUCED
+    assert claims.short.criterion(trace(greedy_median_length=50)).verdict == NOT_REPRODUCED
 
 
 def capacity_table(**changed) -> pd.DataFrame:
@@ -83,23 +83,23 @@ def capacity_table(**changed) -> pd.DataFrame:
 
 
 def test_capacity_needs_every_size_at_chance_below_and_right_above():
-    assert claims.capacity.check(capacity_table()).verdict == REPRODUCED
-    assert claims.capacity.check(capacity_table(greedy_accuracy=1.0)).verdict != REPRODUCED
-    assert claims.capacity.check(capacity_table(chain_accuracy=0.2)).verdict != REPRODUCED
+    assert claims.capacity.criterion(capacity_table()).verdict == REPRODUCED
+    assert claims.capacity.criterion(capacity_table(greedy_accuracy=1.0)).verdict != REPRODUCED
+    assert claims.capacity.criterion(capacity_table(chain_accuracy=0.2)).verdict != REPRODUCED
 
 
 @pytest.mark.parametrize("modulus", [3, 5])
 def test_the_moved_threshold_is_told_from_one_third(modulus):
-    check = {3: claims.modulus_3, 5: claims.modulus_5}[modulus].check
+    check = {3: claims.modulus_3, 5: claims.modulus_5}[modulus].criterion
     assert check(sweep_table(switch=1 / (modulus + 1))).verdict == REPRODUCED
     assert check(sweep_table(switch=1 / 3)).verdict == NOT_REPRODUCED
 
 
 def test_the_mixture_itself_is_checked(monkeypatch):
-    assert mixture.check().verdict == REPRODUCED
+    assert mixture.criterion().verdict == REPRODUCED
     broken = Parity.long
     monkeypatch.setattr(Parity, "long", lambda self, prompts: np.where(prompts == 1, 0, broken(self, prompts)))
-    assert mixture.check().verdict == NOT_REPRODUCED
+    assert mixture.criterion().verdict == NOT_REPRODUCED
 
 
 def test_live_verdicts_in_words():

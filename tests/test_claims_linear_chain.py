@@ -39,7 +39,7 @@ def spoiled(table: pd.DataFrame, where: pd.Series, **changed) -> pd.DataFrame:
 
 
 def test_an_ideal_chain_reproduces_theorem_1():
-    verdict, text = claims.theorem_1.check(threshold(), samples())
+    verdict, text = claims.theorem_1.criterion(threshold(), samples())
     assert verdict == REPRODUCED
     assert "off by 0.030 at most" in text
 
@@ -48,12 +48,12 @@ def test_an_ideal_chain_reproduces_theorem_1():
     ("changed", "power"), [(dict(worst_chain=0.2), 0.5), (dict(worst_short=0.2), 0.5), ({}, 0.1), ({}, 0)]
 )
 def test_a_chain_that_is_off_on_some_input_is_only_part_of_it(changed, power):
-    assert claims.theorem_1.check(threshold(**changed), samples(power)).verdict == PARTLY
+    assert claims.theorem_1.criterion(threshold(**changed), samples(power)).verdict == PARTLY
 
 
 @pytest.mark.parametrize("switch", [0.25, 0.36, -1, 2])
 def test_another_flip_is_noticed(switch):
-    assert claims.theorem_1.check(threshold(switch), samples()).verdict == NOT_REPRODUCED
+    assert claims.theorem_1.criterion(threshold(switch), samples()).verdict == NOT_REPRODUCED
 
 
 def test_one_run_that_answers_otherwise_is_noticed():
@@ -64,7 +64,7 @@ def test_one_run_that_answers_otherwise_is_noticed():
         (low, dict(greedy_r_e2e=0.6)),
         (high, dict(greedy_r_cot=0.9)),
     ):
-        assert claims.theorem_1.check(spoiled(table, where, **changed), samples()).verdict == NOT_REPRODUCED
+        assert claims.theorem_1.criterion(spoiled(table, where, **changed), samples()).verdict == NOT_REPRODUCED
 
 
 def star(factor: float = 2.0, lift: float = 0.0) -> pd.DataFrame:
@@ -81,30 +81,30 @@ def star(factor: float = 2.0, lift: float = 0.0) -> pd.DataFrame:
 
 
 def test_the_recursion_reproduces_theorem_2():
-    verdict, text = claims.theorem_2.check(star())
+    verdict, text = claims.theorem_2.criterion(star())
     assert verdict == REPRODUCED
     assert "largest deviation of P(long) 0.000 from" in text and "p_0 = 0.001: it starts at 0.001" in text
 
 
 @pytest.mark.parametrize(("factor", "lift"), [(1.7, 0), (2.4, 0), (1, 0), (2, 0.1)])
 def test_another_growth_is_noticed(factor, lift):
-    assert claims.theorem_2.check(star(factor, lift)).verdict == NOT_REPRODUCED
+    assert claims.theorem_2.criterion(star(factor, lift)).verdict == NOT_REPRODUCED
 
 
 def test_small_starts_are_told_apart_and_late_odds_do_not_count():
     table = star()
     lifted = table.assign(long=table["long"].mask(table["p_cot"] == 0.001, table["long"] + 0.1 * (1 - table["long"])))
-    assert claims.theorem_2.check(lifted).verdict == REPRODUCED
+    assert claims.theorem_2.criterion(lifted).verdict == REPRODUCED
     ends = table.assign(long=table["long"].clip(upper=0.975))
-    assert claims.theorem_2.check(ends).verdict == REPRODUCED
-    assert claims.theorem_2.check(table.assign(long=table["long"].clip(upper=0.94))).verdict == NOT_REPRODUCED
+    assert claims.theorem_2.criterion(ends).verdict == REPRODUCED
+    assert claims.theorem_2.criterion(table.assign(long=table["long"].clip(upper=0.94))).verdict == NOT_REPRODUCED
 
 
 def test_odds_that_do_not_quite_double_are_only_part_of_it():
     table = star()
     once = (table["p_cot"] == 0.02) & (table["round"] == 3)
     off = table["long"].mask(once, table["long"] + 0.0125)
-    assert claims.theorem_2.check(table.assign(long=off)).verdict == PARTLY
+    assert claims.theorem_2.criterion(table.assign(long=off)).verdict == PARTLY
 
 
 def test_rounds_are_counted():
@@ -212,5 +212,5 @@ def test_rare_on_the_transformer_needs_the_failure_and_the_control_too():
     ],
 )
 def test_c14_and_c15_need_both_sides(claim, chains, transformers):
-    right = [[CLAIMS[claim].check(c, t).verdict == REPRODUCED for t in transformers] for c in chains]
+    right = [[CLAIMS[claim].criterion(c, t).verdict == REPRODUCED for t in transformers] for c in chains]
     assert right == [[True, False], [False, False]]

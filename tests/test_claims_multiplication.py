@@ -32,10 +32,10 @@ def hard(**of_four) -> pd.DataFrame:
 
 
 def test_recovery_and_its_limit_are_reproduced():
-    verdict = claims.multiplication.check(table(), three(), hard())
+    verdict = claims.multiplication.criterion(table(), three(), hard())
     assert verdict.verdict == PARTLY and verdict.evidence.endswith("7 digits not run")  # the claim's hardest case
     seven = pd.concat([hard(), table(k=7, before=FAILED, after=FAILED)])
-    assert claims.multiplication.check(table(), three(), seven).verdict == REPRODUCED
+    assert claims.multiplication.criterion(table(), three(), seven).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_recovery_and_its_limit_are_reproduced():
 )
 def test_half_of_the_claim_is_lost_by(where, changed):
     spoiled = {where: (BEFORE if where == "before" else AFTER) | changed}
-    assert claims.multiplication.check(table(**spoiled), three(), hard()).verdict == PARTLY
-    assert claims.multiplication.check(table(), three(**spoiled), hard()).verdict == PARTLY
-    assert claims.multiplication.check(table(**spoiled), three(), hard(after=AFTER)).verdict == NOT_REPRODUCED
+    assert claims.multiplication.criterion(table(**spoiled), three(), hard()).verdict == PARTLY
+    assert claims.multiplication.criterion(table(), three(**spoiled), hard()).verdict == PARTLY
+    assert claims.multiplication.criterion(table(**spoiled), three(), hard(after=AFTER)).verdict == NOT_REPRODUCED
 
 
 def test_a_hard_case_that_recovers_leaves_the_first_half():
-    assert claims.multiplication.check(table(), three(), hard(after=AFTER)).verdict == PARTLY
+    assert claims.multiplication.criterion(table(), three(), hard(after=AFTER)).verdict == PARTLY
 
 
 def branches(marked_flip: float = 0.5, bare_flip: float = 0.25, m: float = 1 / 3) -> pd.DataFrame:
@@ -72,15 +72,15 @@ def branches(marked_flip: float = 0.5, bare_flip: float = 0.25, m: float = 1 / 3
 def test_the_threshold_follows_the_measured_m():
     """m = 1/3 predicts 1/4."""
     assert claims.predicted_crossing(branches().query("not marked")) == pytest.approx(0.25)
-    verdict = claims.branch.check(branches())
+    verdict = claims.branch.criterion(branches())
     assert verdict.verdict == REPRODUCED and "bare: predicted 0.250" in verdict.evidence
 
 
 @pytest.mark.parametrize("wrong", [dict(marked_flip=0.6), dict(marked_flip=0.4), dict(bare_flip=0.4), dict(m=0.8)])
 def test_a_threshold_elsewhere_is_noticed(wrong):
-    assert claims.branch.check(branches(**wrong)).verdict == NOT_REPRODUCED
+    assert claims.branch.criterion(branches(**wrong)).verdict == NOT_REPRODUCED
 
 
 def test_without_a_crossing_nothing_is_predicted():
     assert claims.predicted_crossing(branches(m=10.0).query("not marked")) != 0  # NaN
-    assert claims.branch.check(branches(m=10.0)).verdict == NOT_REPRODUCED
+    assert claims.branch.criterion(branches(m=10.0)).verdict == NOT_REPRODUCED

@@ -26,24 +26,24 @@ def live(**changed) -> pd.DataFrame:
 
 
 def test_ideal_runs_recover_and_lengthen():
-    assert claims.recovers.check(live()).verdict == REPRODUCED
-    assert claims.lengthens.check(live()).verdict == REPRODUCED
+    assert claims.recovers.criterion(live()).verdict == REPRODUCED
+    assert claims.lengthens.criterion(live()).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(end=dict(greedy_accuracy=0.9)), dict(start=dict(greedy_accuracy=0.8))])
 def test_a_run_that_stays_or_starts_high_is_no_recovery(changed):
-    assert claims.recovers.check(live(**changed)).verdict == NOT_REPRODUCED
+    assert claims.recovers.criterion(live(**changed)).verdict == NOT_REPRODUCED
 
 
 @pytest.mark.parametrize("changed", [dict(end=dict(greedy_median_length=1)), dict(start=dict(greedy_median_length=50))])
 def test_length_must_go_from_one_to_d(changed):
-    assert claims.lengthens.check(live(**changed)).verdict == NOT_REPRODUCED
+    assert claims.lengthens.criterion(live(**changed)).verdict == NOT_REPRODUCED
 
 
 def test_one_bad_seed_is_enough():
     table = live()
     table.loc[(table["run"] == "r3") & (table["step"] == 20), "greedy_accuracy"] = 0.6
-    assert claims.recovers.check(table).verdict == NOT_REPRODUCED
+    assert claims.recovers.criterion(table).verdict == NOT_REPRODUCED
 
 
 def grid(failing: set = frozenset()) -> pd.DataFrame:
@@ -59,10 +59,10 @@ def grid(failing: set = frozenset()) -> pd.DataFrame:
 
 
 def test_the_grid_at_temperature_one():
-    assert claims.algorithms.check(grid()).verdict == REPRODUCED
-    assert claims.algorithms.check(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
+    assert claims.algorithms.criterion(grid()).verdict == REPRODUCED
+    assert claims.algorithms.criterion(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
     every = {(a, r, 1.0) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot")}
-    assert claims.algorithms.check(grid(every)).verdict == NOT_REPRODUCED
+    assert claims.algorithms.criterion(grid(every)).verdict == NOT_REPRODUCED
 
 
 def test_rounds_of_a_cell_are_those_of_the_runs_that_get_there():
@@ -73,11 +73,11 @@ def test_rounds_of_a_cell_are_those_of_the_runs_that_get_there():
 
 def test_temperatures_want_the_exception_too():
     exception = ("star", "r_e2e", 1.5)
-    assert claims.temperatures.check(grid({exception})).verdict == REPRODUCED
-    assert claims.temperatures.check(grid()).verdict == PARTLY
-    assert claims.temperatures.check(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
+    assert claims.temperatures.criterion(grid({exception})).verdict == REPRODUCED
+    assert claims.temperatures.criterion(grid()).verdict == PARTLY
+    assert claims.temperatures.criterion(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
     every = {(a, r, t) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot") for t in (0.75, 1.5)}
-    assert claims.temperatures.check(grid(every)).verdict == NOT_REPRODUCED
+    assert claims.temperatures.criterion(grid(every)).verdict == NOT_REPRODUCED
 
 
 def early(late: float = 1.0, long: float = 0.0) -> pd.DataFrame:
@@ -94,12 +94,12 @@ def drift(hollow: int) -> pd.DataFrame:
 
 
 def test_an_early_start_must_lengthen_without_being_right():
-    assert claims.too_early.check(early(long=1.0), drift(0)).verdict == REPRODUCED
-    assert claims.too_early.check(early(), drift(2)).verdict == PARTLY  # a later criterion earns no more
-    assert claims.too_early.check(early(), drift(0)).verdict == NOT_REPRODUCED
-    assert claims.too_early.check(early(late=0.6, long=1.0), drift(2)).verdict == NOT_REPRODUCED
+    assert claims.too_early.criterion(early(long=1.0), drift(0)).verdict == REPRODUCED
+    assert claims.too_early.criterion(early(), drift(2)).verdict == PARTLY  # a later criterion earns no more
+    assert claims.too_early.criterion(early(), drift(0)).verdict == NOT_REPRODUCED
+    assert claims.too_early.criterion(early(late=0.6, long=1.0), drift(2)).verdict == NOT_REPRODUCED
     right = drift(0).assign(greedy_long=1.0, greedy_accuracy=1.0)
-    assert claims.too_early.check(early(), right).verdict == NOT_REPRODUCED
+    assert claims.too_early.criterion(early(), right).verdict == NOT_REPRODUCED
 
 
 @pytest.mark.parametrize("growing, verdict", [(10, REPRODUCED), (7, PARTLY), (2, NOT_REPRODUCED)])
@@ -107,7 +107,7 @@ def test_almost_all_checkpoints(growing, verdict):
     rows = []
     for i in range(10):
         rows += run(f"r{i}", steps=500, seed=i, end={} if i < growing else dict(mean_length=13.0))
-    assert claims.rare_lengthens.check(pd.DataFrame(rows)).verdict == verdict
+    assert claims.rare_lengthens.criterion(pd.DataFrame(rows)).verdict == verdict
 
 
 def test_takeoff_and_its_slope():

@@ -29,7 +29,7 @@ def with_control(*parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_ideal_runs_reproduce():
-    verdict, text = claims.words.check(with_control(*(made_up(p) for p in (0.05, 0.1, 0.25, 0.5))))
+    verdict, text = claims.words.criterion(with_control(*(made_up(p) for p in (0.05, 0.1, 0.25, 0.5))))
     assert verdict == REPRODUCED
     assert "p_cot = 0 (control): RL adds +0.020" in text
 
@@ -40,31 +40,31 @@ def test_ideal_runs_reproduce():
 )
 def test_one_share_that_fails_makes_it_partly_and_all_make_it_not(changed):
     good, bad = made_up(0.1), [made_up(p, **changed) for p in (0.05, 0.25)]
-    assert claims.words.check(with_control(good, *bad)).verdict == PARTLY
-    assert claims.words.check(with_control(*bad)).verdict == NOT_REPRODUCED
+    assert claims.words.criterion(with_control(good, *bad)).verdict == PARTLY
+    assert claims.words.criterion(with_control(*bad)).verdict == NOT_REPRODUCED
 
 
 def test_the_threshold_s_own_share_is_shown_and_not_judged():
     mixed = made_up(0.5, greedy_long=(0.5, 1.0))
-    assert claims.words.check(with_control(made_up(0.1), mixed)).verdict == REPRODUCED
+    assert claims.words.criterion(with_control(made_up(0.1), mixed)).verdict == REPRODUCED
 
 
 def test_a_control_that_is_lifted_too_refutes():
     control = CONTROL.assign(greedy_accuracy=lambda rows: rows["greedy_accuracy"] + 0.4 * (rows["step"] == 20))
-    assert claims.words.check(pd.concat([control, made_up(0.1)])).verdict == NOT_REPRODUCED
+    assert claims.words.criterion(pd.concat([control, made_up(0.1)])).verdict == NOT_REPRODUCED
 
 
 def test_published_weights_are_judged_from_the_end_of_fine_tuning():
     table = pd.concat([made_up(p, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
     table = table.drop(columns="long_probability")  # by samples alone there
-    verdict, text = claims.llama.check(table)
+    verdict, text = claims.llama.criterion(table)
     assert verdict == PARTLY  # one model on one of two data sets
     assert "MATH not yet run" in text
     unmoved = pd.concat([made_up(p, lift=0.0, phases=("sft", "rl")) for p in (0.05, 0.1, 0.25, 0.5)])
-    assert claims.llama.check(unmoved).verdict == NOT_REPRODUCED
+    assert claims.llama.criterion(unmoved).verdict == NOT_REPRODUCED
 
 
 def test_two_paths_are_the_same_if_they_end_and_start_alike():
-    assert claims.paths.check(made_up(), made_up(lift=0.45)).verdict == REPRODUCED
-    assert claims.paths.check(made_up(), made_up(lift=0.3)).verdict == NOT_REPRODUCED
-    assert claims.paths.check(made_up(), made_up(long_probability=(0.4, 0.99))).verdict == NOT_REPRODUCED
+    assert claims.paths.criterion(made_up(), made_up(lift=0.45)).verdict == REPRODUCED
+    assert claims.paths.criterion(made_up(), made_up(lift=0.3)).verdict == NOT_REPRODUCED
+    assert claims.paths.criterion(made_up(), made_up(long_probability=(0.4, 0.99))).verdict == NOT_REPRODUCED

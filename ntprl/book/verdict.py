@@ -23,20 +23,20 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what is said, how we know that the paper says it, and the criterion, which is `check`."""
+    """One claim: what is said, how we know that the paper says it, and its criterion."""
 
     id: str  # C1.. are the paper's, O1.. ours
     statement: str  # in our words
     source: str  # how we know that the paper claims it: seed, quote, second-hand; or ours
-    tables: tuple[str, ...]  # the recorded tables that the check reads, in the order of its arguments
-    check: Callable[..., Verdict]  # its docstring says what counts as reproduced
+    tables: tuple[str, ...]  # the recorded tables that the criterion reads, in the order of its arguments
+    criterion: Callable[..., Verdict]  # its docstring says what counts as reproduced
     quote: str = ""  # the paper's own words, where they are known word for word
     chapter: str = ""  # where it is shown first; the catalogue puts that of its study here
 
 
 def claim(id: str, statement: str, source: str, tables: tuple[str, ...] = (), quote: str = "") -> Callable:
     """Makes a claim of the function below it, which takes the tables and returns a verdict."""
-    return lambda check: Claim(id, statement, source, tables, check, quote)
+    return lambda criterion: Claim(id, statement, source, tables, criterion, quote)
 
 
 def rate_text(rate: float, n: int) -> str:

@@ -22,11 +22,11 @@ def chapters_of(claim: Claim) -> list[str]:
 
 
 def verdict_of(claim: Claim) -> Verdict:
-    """The claim's check over its tables; not yet run if one is missing."""
+    """The claim's criterion over its tables; not yet run if one is missing."""
     missing = [recording.name for recording in recordings_of(claim) if not store.is_recorded(recording)]
     if missing:
         return Verdict(NOT_RUN, f"table {', '.join(missing)} is not recorded")
-    return claim.check(*map(store.load, recordings_of(claim)))
+    return claim.criterion(*map(store.load, recordings_of(claim)))
 
 
 def verdict_text(*ids: str) -> str:

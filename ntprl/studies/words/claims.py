@@ -106,10 +106,10 @@ hard = claim(
     "Word problems of six steps instead of two to four: both phases at p_cot = .1 too",
     source="ours",
     tables=("words_hard",),
-)(words.check)
+)(words.criterion)
 shared_starts = claim(
     "O6",
     "From the same starts, TRL's GRPO and the loops of this book bring a Llama to the same place",
     source="ours",
     tables=("words_paths_own", "words_paths_shared"),
-)(paths.check)
+)(paths.criterion)
