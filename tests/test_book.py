@@ -22,7 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).resolve().parent.parent
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-COLUMN = 76  # characters of code that fit
+COLUMN, PAGE = 76, 78  # characters of code, and of output, that fit
 NAMES = sorted({path.stem for suffix in ("md", "ipynb") for path in (ROOT / "chapters").glob(f"*.{suffix}")})
 
 # A chapter opened in Colab is alone: it installs the release it belongs to, before any import.
@@ -155,6 +155,13 @@ def too_wide(notebook, text):
     return [f"{len(line)} characters, {COLUMN} fit: {line.strip()}" for line in lines]
 
 
+def wide_outputs(notebook, text):
+    """A printed line that runs out of its box."""
+    streams = [output.text for cell in code_cells(notebook) for output in cell.outputs if output.get("name")]
+    lines = [line for stream in streams for line in stream.splitlines() if len(line) > PAGE]
+    return [f"{len(line)} characters, {PAGE} fit: {line}" for line in lines]
+
+
 CHECKS = [
     pair_differs,
     not_run_in_order,
@@ -167,6 +174,7 @@ CHECKS = [
     bad_bootstrap,
     machine_paths,
     too_wide,
+    wide_outputs,
 ]
 
 
@@ -297,6 +305,7 @@ BREAKS = {
     "path printed": (machine_paths, prints("saved to /srv/someone/table.csv")),
     "home printed": (machine_paths, prints(f"{Path.home()}")),
     "a line of code that is cut off": (too_wide, replace(PRINT, "1 + 1", "1 + " * 20 + "1")),
+    "a printed line that is cut off": (wide_outputs, prints("a long line " * 8)),
     "Windows path printed": (machine_paths, prints(r"saved to C:\Users\someone")),
 }
 
