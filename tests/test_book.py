@@ -349,12 +349,14 @@ def nbval(folder, *options):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored, code", [("2\n", 0), ("3\n", 1)])
 def test_nbval_compares_stored_outputs(tmp_path, stored, code):
     toy(tmp_path, stored)
     assert nbval(tmp_path)[0] == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run, code", [("2\n", 0), ("3\n", 1), ("2", 1)])
 def test_nbval_compares_with_a_run_that_was_made(tmp_path, run, code):
     toy(tmp_path, "2\n")
@@ -362,6 +364,7 @@ def test_nbval_compares_with_a_run_that_was_made(tmp_path, run, code):
     assert nbval(tmp_path, "-p", "tools.replay", "--replay", str(tmp_path / "executed"))[0] == code
 
 
+@pytest.mark.slow
 def test_a_run_of_other_cells_is_no_run_of_these(tmp_path):
     toy(tmp_path, "2\n")
     toy(tmp_path / "executed", "2\n", source="print(2)")
@@ -369,6 +372,7 @@ def test_a_run_of_other_cells_is_no_run_of_these(tmp_path):
     assert code == 1 and "code cell 1 is not the one that was run" in text
 
 
+@pytest.mark.slow
 def test_a_chapter_that_was_not_run_is_named(tmp_path):
     toy(tmp_path, "2\n")
     code, text = nbval(tmp_path, "-p", "tools.replay", "--replay", str(tmp_path / "executed"))

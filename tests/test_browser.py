@@ -28,6 +28,7 @@ ARGUMENTS = [
 WIDTHS = {"wide": 1280, "phone": 390}
 
 pytestmark = [
+    pytest.mark.slow,  # a browser opens every page
     pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed"),
     pytest.mark.skipif(not (HTML / "index.html").exists(), reason="no book in _build/html: run make html"),
 ]
