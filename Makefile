@@ -11,11 +11,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# As many processes as cores, each on one thread: models this small gain little from a second one, and two processes
-# that both take two threads of two cores take several times as long.
+# Tests and chapters: as many processes as cores, each on one thread. Two threads make one step 1.6 times as fast, so that
+# two processes do more; and processes that take more threads than there are cores wait for each other.
+# Not for `bench`, whose scripts choose their threads themselves.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-export OMP_NUM_THREADS ?= 1
-export NUMBA_NUM_THREADS ?= 1
+ALONE := env OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 # One chapter, by the start of its name, for `make refresh CHAPTER=02`; empty means all of them.
 CHAPTER ?=
@@ -40,17 +40,18 @@ html: _build/html.built ## build the book from the outputs stored in chapters/, 
 	@echo "Built from stored outputs: $(CURDIR)/_build/html/index.html"
 
 test: $(READY) _build/html.built executed ## run the tests, and every chapter, comparing its outputs
-	$(BIN)/pytest -q -n $(JOBS) tests
+	$(ALONE) $(BIN)/pytest -q -n $(JOBS) tests
 	$(BIN)/python -m pytest -q -p tools.replay --replay _build/executed --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg chapters
 
 check: $(READY) ## check style and run the fast tests, while you work
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest -q -n $(JOBS) -m "not slow" tests
+	$(ALONE) $(BIN)/pytest -q -n $(JOBS) -m "not slow" tests
 
 refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of them
-	printf '%s\n' $(notdir $(filter chapters/$(CHAPTER)%,$(CHAPTERS))) | xargs -n 1 -P $(JOBS) $(BIN)/python tools/execute.py
+	printf '%s\n' $(notdir $(filter chapters/$(CHAPTER)%,$(CHAPTERS))) \
+	    | $(ALONE) xargs -n 1 -P $(JOBS) $(BIN)/python tools/execute.py
 	$(BIN)/python tools/readme.py
 
 bench: $(READY) ## time everything beside its peers, on an idle machine: 18 minutes on two cores
@@ -72,7 +73,7 @@ $(READY): requirements.lock pyproject.toml
 
 # Copies: a run for the book never writes under chapters/.
 _build/executed/%.ipynb: chapters/%.md $(CODE) | $(READY)
-	@$(BIN)/python tools/execute.py --into _build/executed $*
+	@$(ALONE) $(BIN)/python tools/execute.py --into _build/executed $*
 
 # $(call pages,FOLDER) builds _build/html from FOLDER. From nothing each time: Sphinx warns only about
 # pages it reads anew, so a strict build that keeps pages would fail once and pass the second time.

@@ -17,7 +17,7 @@ def interval(rate: float, n: int) -> tuple[float, float]:
     """Wilson 95 % interval of a rate measured on n independent draws; (0, 1) if n is 0.
 
     (k + z^2/2 -+ z sqrt(k (n - k)/n + z^2/4)) / (n + z^2) with k = rate n. `scipy.stats` has it too, but importing
-    that takes as long as all else here together.
+    that costs every worker most of a second.
     """
     if n == 0:
         return 0.0, 1.0

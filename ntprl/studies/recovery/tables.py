@@ -19,7 +19,7 @@ TABLES = (
         "Does the live run of chapter 04 give the same verdicts for every seed?",
         CHAPTER,
         grid(recovery(), seed=range(10)),
-        "10 minutes on two CPU cores",
+        "18 minutes on one CPU core",
     ),
     Recording(
         "rl_algorithms",
