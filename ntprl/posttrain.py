@@ -32,7 +32,7 @@ from ntprl.tasks.task import PAD, Task, lengths
 from ntprl.transformer import Transformer
 from ntprl.weightings import ALGORITHMS
 
-REWARDS = ("r_e2e", "r_cot")  # methods of every task
+REWARDS = ("r_e2e", "r_cot", "coin")  # methods of every task, and a control
 Reward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # prompts (n, P), answers (n, T) -> (n,)
 # (rounds done, model) -> what to add to the row of that round
 Callback = Callable[[int, Transformer], dict]
@@ -83,6 +83,12 @@ class PosttrainConfig:
     def loss_temperature(self) -> float:
         """At which the loss reads log pi: that of the rollouts, or 1 for next-token training."""
         return self.temperature if ALGORITHMS[self.algorithm].tempered else 1.0
+
+
+def coin(prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """A control: 0 or 1 by a fair coin for each answer, whatever it says, (n,). Seeded by all of them together."""
+    digest = hashlib.sha256(np.ascontiguousarray(prompts).tobytes() + np.ascontiguousarray(answers).tobytes())
+    return np.random.default_rng(list(digest.digest())).integers(2, size=len(answers)).astype(float)
 
 
 def judged(reward: Reward, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
@@ -201,7 +207,7 @@ def posttrain(
     `report` gets a line for each round without any signal.
     """
     reward_name = getattr(reward, "__name__", repr(reward)) if reward else config.reward
-    reward = reward or getattr(task, config.reward)
+    reward = reward or (coin if config.reward == "coin" else getattr(task, config.reward))
     device = model.embed.weight.device
     start = copy.deepcopy(model).requires_grad_(False)
     optimizer = make_optimizer(model, config.lr)

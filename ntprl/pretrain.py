@@ -22,6 +22,7 @@ from ntprl.seeds import numpy_rng
 from ntprl.tasks.task import PAD, Demonstrations
 from ntprl.transformer import Transformer
 
+ENOUGH = "enough"  # a row of the log with this key set ends the training
 # (steps done, model, loss of the last step or None before the first) -> a row for the log, or None
 Callback = Callable[[int, Transformer, torch.Tensor | None], dict | None]
 
@@ -109,9 +110,9 @@ def pretrain(
     """Train `model` in place on fresh draws of `mixture`; return the log, one row for each dict the callback gave.
 
     Step s draws from the generator (seed, data, s). The callback is asked before the first step and
-    after each. If `checkpoint_path` exists, training goes on from it, to the same weights and log, bit
-    for bit, as a run that was never stopped (same machine, same number of threads). Raises InputError
-    if the checkpoint belongs to another run.
+    after each; a row of its with ENOUGH set ends the training there. If `checkpoint_path` exists, training
+    goes on from it, to the same weights and log, bit for bit, as a run that was never stopped (same machine,
+    same number of threads). Raises InputError if the checkpoint belongs to another run.
     """
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     identity = {"seed": seed, "p_cot": mixture.p_cot, "task": repr(mixture.task), "pretrain": asdict(config)}
@@ -122,6 +123,9 @@ def pretrain(
         if row is not None:
             log.append({"step": done, **row})
 
+    def is_enough() -> bool:
+        return bool(log) and bool(log[-1].get(ENOUGH))
+
     if checkpoint_path is not None and Path(checkpoint_path).exists():
         facts = checkpoint.restore(checkpoint_path, model, optimizer, identity)
         first, log = facts.get("step", 0), facts.get("log", [])
@@ -130,10 +134,12 @@ def pretrain(
     for step in tqdm(
         range(first, config.steps), initial=first, total=config.steps, disable=None
     ):  # silent in notebooks
+        if is_enough():
+            break
         loss = next_token_loss(model, mixture.draw(config.batch, numpy_rng(seed, "data", step)))
         take_step(model, optimizer, loss, learning_rate(config, step))
         done = step + 1
         report(done, loss.detach())
-        if checkpoint_path is not None and (done % checkpoint_every == 0 or done == config.steps):
+        if checkpoint_path is not None and (done % checkpoint_every == 0 or done == config.steps or is_enough()):
             checkpoint.save(checkpoint_path, model, optimizer, step=done, log=log, **identity)
     return log

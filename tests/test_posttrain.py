@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import pack
-from ntprl.posttrain import PosttrainConfig, judged, packs, posttrain, update
+from ntprl.posttrain import PosttrainConfig, coin, judged, packs, posttrain, update
 from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.seeds import torch_rng
 from ntprl.tasks.parity import Parity
@@ -505,6 +505,18 @@ def test_the_named_reward_is_that_of_the_task(lively_model, name):
     by_name = posttrain(lively_model(TASK), TASK, replace(SMALL, reward=name), 0)
     by_hand = posttrain(lively_model(TASK), TASK, SMALL, 0, getattr(TASK, name))
     assert without_seconds(by_name) == without_seconds(by_hand)
+
+
+def test_the_coin_is_fair_knows_nothing_and_falls_the_same_way_again(lively_model):
+    generator = np.random.default_rng(0)
+    prompts, answers = generator.integers(2, size=(20_000, 4)), generator.integers(2, size=(20_000, 3))
+    first = coin(prompts, answers)
+    assert (first == coin(prompts, answers)).all()
+    assert (first != coin(prompts[::-1], answers)).mean() == pytest.approx(0.5, abs=0.02)
+    for bit in (np.ones(20_000, bool), prompts[:, 0] == 1, answers[:, 0] == 1, answers.sum(axis=1) > 1):
+        assert first[bit].mean() == pytest.approx(0.5, abs=0.03)
+    by_name = posttrain(lively_model(TASK), TASK, replace(SMALL, reward="coin"), 0)
+    assert without_seconds(by_name) == without_seconds(posttrain(lively_model(TASK), TASK, SMALL, 0, coin))
 
 
 # --- configurations ---

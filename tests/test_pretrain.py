@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ntprl import checkpoint
 from ntprl.mixture import Mixture
-from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer, next_token_loss, pretrain
+from ntprl.pretrain import ENOUGH, PretrainConfig, learning_rate, make_optimizer, next_token_loss, pretrain
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.tasks.parity import Parity
@@ -145,6 +145,26 @@ def test_a_finished_run_is_not_trained_further(tmp_path):
     log = pretrain(model, MIXTURE, SHORT, 3, note_loss, tmp_path / "c")
     assert pretrain(again, MIXTURE, SHORT, 3, note_loss, tmp_path / "c") == log
     assert torch.equal(weights(again), weights(model))
+
+
+def enough_at_five(step: int, model: Transformer, loss: torch.Tensor | None) -> dict:
+    return {"norm": weights(model).norm().item(), ENOUGH: step == 5}
+
+
+def test_training_ends_where_the_callback_says_that_it_is_enough_and_stays_ended(tmp_path):
+    model, again, five = fresh(), fresh(), fresh()
+    log = pretrain(model, MIXTURE, SHORT, 3, enough_at_five, tmp_path / "c", checkpoint_every=4)
+    assert [row["step"] for row in log] == list(range(6))
+    assert pretrain(again, MIXTURE, SHORT, 3, enough_at_five, tmp_path / "c", checkpoint_every=4) == log
+    assert torch.equal(weights(again), weights(model))
+
+    def die(step: int, model: Transformer, loss: torch.Tensor | None) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(five, MIXTURE, SHORT, 3, die)
+    assert torch.equal(weights(five), weights(model))
 
 
 def test_checkpoints_and_callbacks_do_not_change_the_run(tmp_path):

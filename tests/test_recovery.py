@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from ntprl.book.run import PROFILES, Run, change, config_hash, flat
+from ntprl.book.run import PROFILES, Reinforcement, Run, change, config_hash, flat
 from ntprl.errors import InputError
-from ntprl.measure import long_probability, measure
+from ntprl.measure import chain_probabilities, long_probability, measure
 from ntprl.posttrain import PosttrainConfig, posttrain
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.studies.recovery.runs import RECOVERY, RL_PROFILES, recovery
+from ntprl.studies.recovery.runs import RECOVERY, RL_PROFILES, UnknownLinks, recovery
 from ntprl.studies.threshold.runs import PRETRAINING
+from ntprl.tasks.parity import Parity
 from ntprl.transformer import Transformer
 
 FIRST_PHASE = dict(d=3, n_layer=1, width=8, n_head=2, steps=6, batch=8, warmup=2, n_eval=16, n_points=2)
@@ -170,6 +171,32 @@ def test_a_killed_run_goes_on_to_the_same_table(tmp_path, monkeypatch, no_pretra
     assert torch.equal(weights(resumed.before), weights(whole.before))
     assert torch.equal(weights(resumed.after), weights(whole.after))
     assert (resumed.length_share == whole.length_share).all()
+
+
+def test_a_start_that_lacks_links_ends_with_as_many_unknown(tmp_path):
+    """Six bits: at first no link is known, and they are learned one after the other."""
+    run = change(
+        UnknownLinks(Parity(6), rl=Reinforcement(rounds=2, rollouts=64, n_eval_rl=128)),
+        steps=400,
+        cooldown=0.0,
+        n_points=80,
+        n_eval=256,
+        batch=64,
+    )
+    found = {}
+    for unknown in (5, 2, 0):
+        start = change(run, unknown=unknown).start
+        assert start.kind == "start on Parity, measured by UnknownLinks"
+        model, table = start.trained(tmp_path)
+        assert (table["unknown_links"].iloc[:-1] > unknown).all()
+        assert table["unknown_links"].iloc[-1] <= unknown
+        prompts = run.task.prompts(2000, numpy_rng(1, "evaluation"), test=True)
+        links = chain_probabilities(model, run.task, prompts)[0].mean(axis=0)[1:-1]
+        found[unknown] = int((links < 0.75).sum())
+    assert found[5] == 5
+    assert found[5] >= found[2] >= found[0] == 0
+    rows = change(run, unknown=0).run(folder=tmp_path).query("phase == 'rl'")
+    assert (rows["unknown_links"] == 0).all()
 
 
 def test_run_keeps_its_files_in_its_folder(tmp_path):

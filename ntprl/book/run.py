@@ -26,7 +26,7 @@ from ntprl.errors import InputError, require, require_choice, require_integer, r
 from ntprl.measure import long_probability, measure
 from ntprl.mixture import Mixture
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
-from ntprl.pretrain import PretrainConfig, pretrain
+from ntprl.pretrain import ENOUGH, PretrainConfig, pretrain
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.tasks.task import Task
 from ntprl.transformer import Transformer, TransformerConfig
@@ -236,6 +236,10 @@ class Run:
         """The rows of one measurement of the first phase."""
         return [measure(model, self.task, self.evaluation.n_eval, self.seed, step)]
 
+    def is_enough(self, rows: list[dict]) -> bool:
+        """Whether the first phase may end at a measurement with these rows, before all its steps are done."""
+        return False
+
     def measure_round(self, done: int, model: Transformer) -> dict:
         """Measures after `done` rounds, with the mean of `long_probability`; none between measured rounds."""
         if done % self.rl.eval_every and done != self.rl.rounds:
@@ -263,7 +267,7 @@ class Run:
             rows = self.measure(step, model)
             if report is not None:
                 report(f"step {step} of {steps}: {rows[0]}")
-            return {"rows": rows}
+            return {"rows": rows, ENOUGH: self.is_enough(rows)}
 
         log = pretrain(model, self.mixture, self.pretraining, self.seed, callback, checkpoint_path)
         return model, pd.DataFrame([{"step": entry["step"], **row} for entry in log for row in entry["rows"]])

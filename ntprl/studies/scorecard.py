@@ -50,6 +50,15 @@ def provenance_line(claim: Claim) -> str:
     return "; ".join(lines)
 
 
+def wanted_map() -> str:
+    """The datasheet's table: recordings that have not been made -> question -> command."""
+    lines = ["| table | question | cost | command |", "|---|---|---|---|"]
+    for recording in TABLES.values():
+        if not store.is_recorded(recording):
+            lines.append(f"| `{recording.name}` | {recording.question} | {recording.cost} | `{recording.command}` |")
+    return "\n".join(lines)
+
+
 def of_the_paper() -> list[Claim]:
     return [claim for claim in CLAIMS.values() if claim.source != "ours"]
 

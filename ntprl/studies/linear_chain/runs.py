@@ -102,6 +102,59 @@ class ChainStarRun(ChainRun):
         return table.drop(columns=["p_cot", "seed"])
 
 
+@dataclass(frozen=True)
+class SamplesNeeded:
+    """How many samples a training STaR needs from p_0 = 2^-d: bisection of log2 n, one row for each n tried.
+
+    A run of n recovers if after d + 1 rounds most inputs get the right chain greedily. What is needed lies between the
+    largest n that failed and the smallest that recovered, half an octave apart at the end.
+    """
+
+    kind: ClassVar[str] = "SamplesNeeded"
+
+    d: int = 8  # input bits
+    seed: int = 0  # of data, rollouts and evaluation
+    n_eval: int = 256  # inputs measured; all 2^d if these are not more
+    octaves: float = 0.5  # log2 of the factor at which the bisection stops
+
+    def __post_init__(self) -> None:
+        for name, low in (("d", 2), ("seed", 0), ("n_eval", 1)):
+            require_integer(name, getattr(self, name), low)
+        require_positive("octaves", self.octaves)
+
+    @property
+    def start(self) -> None:
+        """It shares no trained model with other runs."""
+        return None
+
+    def recovers(self, n_samples: int) -> dict:
+        table = star_table(
+            self.d,
+            2.0**-self.d,
+            n_samples,
+            self.d + 1,
+            seeds=self.seed,
+            n_eval=self.n_eval,
+            require_long=False,
+        )
+        last = table.iloc[-1]
+        row = {"n_samples": n_samples, "long_samples": float(table["kept"][0] * table["kept_long"][0])}
+        return row | {"greedy_r_cot": last["greedy_r_cot"], "recovered": bool(last["greedy_r_cot"] > 0.5)}
+
+    def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
+        """From 2^d, one long sample on average, upwards by factors of 4, then by halves."""
+        require_cpu(device)
+        low, high, rows = 0.0, self.d - 2.0, []
+        while not rows or not rows[-1]["recovered"]:
+            low, high = high, high + 2
+            rows.append(self.recovers(round(2**high)))
+        while high - low > self.octaves:
+            middle = (low + high) / 2
+            rows.append(self.recovers(round(2**middle)))
+            low, high = (low, middle) if rows[-1]["recovered"] else (middle, high)
+        return pd.DataFrame(rows)
+
+
 # profile: (samples for each input bit, most samples times d^2, which is what the links cost)
 SAMPLES = {
     "smoke": (1_000, 2e9),  # the path in seconds; learns little

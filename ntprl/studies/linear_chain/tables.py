@@ -1,8 +1,9 @@
 """The tables of chapter 3, every configuration and seed stated beforehand."""
 
+from ntprl import theory
 from ntprl.book.recording import Recordable, Recording, grid
 from ntprl.studies.linear_chain import CHAPTER
-from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, default_samples
+from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded, default_samples
 
 SIZES = (10, 25, 50, 100)
 CHAIN_P_COT = (0.05, 0.1, 0.2, 0.3, 0.32, 0.33, 0.34, 0.35, 0.4, 0.5, 0.7)
@@ -53,6 +54,41 @@ TABLES = (
             )
         ),
         "12 minutes on two CPU cores",
+    ),
+    # C13: where does P(long) stop, and is it the ridge, of order (d/n)^(1/2)? Predicted: 1 - P(long) after the last
+    # round falls by a factor of 1.6 to 2.4 for each factor of 4 in n.
+    Recording(
+        "chain_plateau",
+        "STaR on the linear chain, p_0 = .25: does P(long) come nearer to 1 with more samples a round?",
+        CHAPTER,
+        grid(
+            ChainStarRun(d=25, p_cot=0.25, rounds=12),
+            n_samples=(1_000_000, 4_000_000, 16_000_000),
+            seed=range(10, 13),
+        ),
+        "not yet measured; 20 minutes on two CPU cores",
+    ),
+    # Theorem 2 asks for p_0 of the order of a power of 1/d. Predicted: greedy decoding flips in the round of the
+    # recursion, or one beside it, and every run ends with the right chain on 99 % of the inputs.
+    Recording(
+        "chain_polynomial",
+        "STaR on the linear chain from p_0 = 1/d: does it recover for every d?",
+        CHAPTER,
+        tuple(
+            ChainStarRun(d=d, p_cot=1 / d, n_samples=4_000_000, rounds=theory.rounds_to_flip(1 / d) + 6, seed=seed)
+            for d in (8, 16, 32, 64)
+            for seed in range(10, 13)
+        ),
+        "not yet measured; 30 minutes on two CPU cores",
+    ),
+    # C15, linear side: predicted n* = c 2^d with c not far from constant, so log2 n* against d has a slope of 1; held
+    # if the 95 % t interval of the slopes over seeds lies within .8 to 1.3.
+    Recording(
+        "chain_samples_needed",
+        "STaR on the linear chain from p_0 = 2^-d: how many samples a training are needed to recover?",
+        CHAPTER,
+        grid(SamplesNeeded(), d=(6, 8, 10, 12, 14, 16), seed=range(10, 15)),
+        "not yet measured; 20 minutes on two CPU cores",
     ),
     Recording(
         "chain_rare",

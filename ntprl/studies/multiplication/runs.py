@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from ntprl.book.run import Reinforcement, Run, from_profile
+from ntprl.errors import require_number
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.multiplication import MARK, Multiplication
@@ -70,6 +71,21 @@ class MultiplicationDigits(Run):
 
     def measure(self, step: int, model: Transformer) -> list[dict]:
         return digit_accuracy(model, self.task, self.evaluation.n_eval, self.seed).to_dict("records")
+
+
+@dataclass(frozen=True)
+class MultiplicationKnown(MultiplicationRun):
+    """Both phases; the first ends when chains are known, if they are known before its steps are done."""
+
+    kind: str = "MultiplicationKnown"
+    known: float = 0.95  # chain accuracy at which it ends
+
+    def __post_init__(self) -> None:
+        require_number("known", self.known, low=0, high=1)
+        super().__post_init__()
+
+    def is_enough(self, rows: list[dict]) -> bool:
+        return rows[0]["chain_accuracy"] > self.known
 
 
 PRETRAINING = MultiplicationRun(Multiplication(), kind="MultiplicationRun")

@@ -5,10 +5,12 @@ A chapter asks for `pretraining(profile, ...)` and calls `.train()` or `.run()`.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ntprl.book.run import PROFILES, Run, from_profile
 from ntprl.measure import chain_probabilities
+from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.parity import Parity
 from ntprl.transformer import Transformer
@@ -25,6 +27,24 @@ def pretraining(profile: str = "laptop", **overrides) -> Run:
     if profile == "laptop" and overrides.get("style") == "gpt2":
         overrides = GPT2 | overrides
     return from_profile(PRETRAINING, PROFILES, profile, overrides)
+
+
+@dataclass(frozen=True)
+class FirstBitRun(Run):
+    """The same run, with greedy_first_bit besides: the share of greedy answers that are exactly (x_1, EOS).
+
+    Such an answer is right for half of all prompts: the best that can be said at once.
+    """
+
+    kind: str = "FirstBitRun"
+
+    def measure(self, step: int, model: Transformer) -> list[dict]:
+        n = self.evaluation.n_eval
+        prompts = self.task.prompts(n, numpy_rng(self.seed, "evaluation", step), test=True)
+        answers = greedy(model, prompts, self.task.eos, 2)
+        guesses = np.column_stack((self.task.long(prompts)[:, 0], np.full(n, self.task.eos)))
+        guessed = float((answers == guesses).all(axis=1).mean())
+        return [row | {"greedy_first_bit": guessed} for row in super().measure(step, model)]
 
 
 @dataclass(frozen=True)

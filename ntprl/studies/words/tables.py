@@ -71,6 +71,14 @@ TABLES = (
         grid(change(WORDS, p_cot=0.1, steps=300, base_steps=800), base_mark=MARKS, seed=range(3)),
         "30 minutes on two CPU cores, shared with other work",
     ),
+    # C17a from a base: the criterion of C17a, unchanged
+    Recording(
+        "words_base_shares",
+        "Word problems, from a base that knows solutions: what do both phases do for rare and for common solutions?",
+        CHAPTER,
+        grid(change(WORDS, steps=300, base_steps=800), p_cot=(0.0, 0.05, 0.1, 0.25), seed=range(20, 25)),
+        "not yet measured; 90 minutes on two CPU cores",
+    ),
     Recording(
         "words_paths_own",
         "Word problems of 2 to 3 steps by the loops of this book: what is the curve to compare with TRL's?",
@@ -84,6 +92,22 @@ TABLES = (
         CHAPTER,
         grid(as_kind(PATHS, TrlRun, "WordTrl"), seed=range(3)),
         "10 minutes on two CPU cores, shared with other work",
+    ),
+    # O4 with ten seeds: held if the 90 % Welch intervals of all four differences lie within .1 of 0 (two one-sided
+    # tests at 5 %), failed if one of them lies outside, else undecided
+    Recording(
+        "words_paths_own_more",
+        "The same by the loops of this book, seven more seeds",
+        CHAPTER,
+        grid(PATHS, seed=range(3, 10)),
+        "not yet measured; 6 minutes on two CPU cores",
+    ),
+    Recording(
+        "words_paths_trl_more",
+        "The same by TRL's trainers, seven more seeds",
+        CHAPTER,
+        grid(as_kind(PATHS, TrlRun, "WordTrl"), seed=range(3, 10)),
+        "not yet measured; 25 minutes on two CPU cores",
     ),
     # after the two tables above, which differ by more than was asked for: which phase is it?
     Recording(
