@@ -1,11 +1,12 @@
 """Measures of a model: accuracy, length, calibration and links of the chain, with intervals of rates."""
 
-from math import sqrt
+from collections.abc import Iterable
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
@@ -109,21 +110,28 @@ def length_distribution(answers: np.ndarray, task: Task) -> np.ndarray:
     return counts / max(1, len(answers))
 
 
-def crossing(
-    final: pd.DataFrame, column: str, level: float = 0.5, draws: int = 2000
-) -> tuple[float, tuple[float, float]]:
-    """(p_cot at which the mean of `column` over seeds first rises through `level`, its 95 % interval).
+def mean_interval(values: Iterable[float]) -> tuple[float, tuple[float, float]]:
+    """(mean, its 95 % t interval) of independent values, one for each seed; no interval (NaN) of a single one.
 
-    Linear between the measured values of p_cot; the interval comes from resampling seeds, fixed seed.
-    `final` has one row for each p_cot and seed. NaN where the level is never crossed.
+    mean -+ t s / sqrt(n), t being the 97.5 % quantile of Student's law with n - 1 degrees of freedom.
+    """
+    found = np.asarray(list(values), dtype=float)
+    mean = float(found.mean()) if len(found) else nan
+    if len(found) < 2:
+        return mean, (nan, nan)
+    half = float(stdtrit(len(found) - 1, 0.975) * found.std(ddof=1) / sqrt(len(found)))
+    return mean, (mean - half, mean + half)
+
+
+def crossing(final: pd.DataFrame, column: str, level: float = 0.5) -> tuple[float, tuple[float, float]]:
+    """(p_cot at which `column` first rises through `level`, mean over seeds; its 95 % t interval over seeds).
+
+    Each seed has a curve of its own, linear between the measured values of p_cot. `final` has one row for each p_cot
+    and seed. NaN where a seed never crosses the level.
     """
     values = final.pivot_table(index="seed", columns="p_cot", values=column)  # (seeds, p_cot)
     p = values.columns.to_numpy()
-    rows = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    curves = np.concatenate((values.mean().to_numpy()[None], values.to_numpy()[rows].mean(axis=1)))
-    estimates = np.array([_first_crossing(p, curve, level) for curve in curves])
-    low, high = np.quantile(estimates[1:], [0.025, 0.975])
-    return float(estimates[0]), (float(low), float(high))
+    return mean_interval(_first_crossing(p, curve, level) for curve in values.to_numpy())
 
 
 def _first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:

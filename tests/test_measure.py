@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from scipy.stats import t as t_law
 
 from ntprl.measure import (
     answer_measures,
@@ -18,6 +19,7 @@ from ntprl.measure import (
     interval,
     length_distribution,
     long_probability,
+    mean_interval,
     measure,
 )
 from ntprl.sampling import greedy, sample
@@ -247,12 +249,28 @@ def test_crossing_of_identical_seeds_is_exact():
     assert crossing(curves({0: [0, 0.25, 0.75, 1]}), "rate", level=0.875)[0] == pytest.approx(0.5)
 
 
-def test_crossing_is_that_of_the_mean_and_its_interval_spans_the_seeds():
-    table = curves({0: [0, 1, 1, 1], 1: [0, 0, 0, 1]})  # one seed rises before .2, the other before .6
+def test_crossing_is_the_mean_of_those_of_the_seeds_with_their_t_interval():
+    table = curves({0: [0, 1, 1, 1], 1: [0, 0, 0, 1], 2: [0, 0, 1, 1]})  # they rise before .2, .6 and .4
+    each = [0.1, 0.5, 0.3]
     estimate, (low, high) = crossing(table, "rate")
-    assert estimate == pytest.approx(0.2)  # the mean reaches .5 there
-    assert low == pytest.approx(0.1)
-    assert high == pytest.approx(0.5)
+    assert estimate == pytest.approx(0.3)
+    expected = t_law.interval(0.95, df=2, loc=0.3, scale=np.std(each, ddof=1) / 3**0.5)
+    assert (low, high) == pytest.approx(expected)
+
+
+@given(values=st.lists(st.floats(-5, 5), min_size=2, max_size=30))
+def test_the_mean_interval_is_that_of_scipy(values):
+    mean, ends = mean_interval(values)
+    assert mean == pytest.approx(np.mean(values), abs=1e-12)
+    scale = np.std(values, ddof=1) / len(values) ** 0.5
+    if scale > 0:
+        assert ends == pytest.approx(t_law.interval(0.95, len(values) - 1, mean, scale), abs=1e-9)
+
+
+def test_one_seed_has_no_interval():
+    assert mean_interval([0.5])[0] == 0.5
+    assert np.isnan(mean_interval([0.5])[1]).all()
+    assert np.isnan(mean_interval([])[0])
 
 
 def test_crossing_is_the_first_of_several():

@@ -1,15 +1,18 @@
 """Claims and verdicts: a statement with its criterion over recorded tables, and the numbers in a verdict's words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from ntprl.measure import interval
+from ntprl.measure import interval, mean_interval
 
-REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_RUN = "reproduced", "partly", "not reproduced", "not yet run"
+NOT_RUN = "not yet run"
+REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"  # of the paper's claims
+HELD, FAILED, UNDECIDED = "held", "failed", "undecided"  # of our own, which nobody had claimed before
+DEFINITION = "by definition"  # a set-up, not a finding: it is checked and not counted
+WORDS = (REPRODUCED, PARTLY, NOT_REPRODUCED, HELD, FAILED, UNDECIDED, NOT_RUN, DEFINITION)  # in the order of counts
 AT_CHANCE = 0.05  # distance from one half within which an accuracy is at chance
 CALIBRATED = 0.05  # distance of one run's P(long) from p_cot within which it is calibrated
 POOLED_CALIBRATED = 0.03  # the same for the mean over seeds
@@ -17,7 +20,7 @@ RECOVERED = 0.95  # greedy accuracy from which a parity run has recovered
 
 
 class Verdict(NamedTuple):
-    verdict: str  # one of the four above
+    verdict: str  # one of WORDS
     evidence: str  # the numbers behind it, with intervals
 
 
@@ -27,7 +30,7 @@ class Claim:
 
     id: str  # C1.. are the paper's, O1.. ours
     statement: str  # in our words
-    source: str  # how we know that the paper claims it: seed, quote, second-hand; or ours
+    source: str  # how we know that the paper claims it: summary, quote, second-hand; or ours
     tables: tuple[str, ...]  # the recorded tables that the criterion reads, in the order of its arguments
     criterion: Callable[..., Verdict]  # its docstring says what counts as reproduced
     quote: str = ""  # the paper's own words, where they are known word for word
@@ -40,14 +43,21 @@ def claim(id: str, statement: str, source: str, tables: tuple[str, ...] = (), qu
 
 
 def rate_text(rate: float, n: int) -> str:
-    """.497 [.484, .510]: a rate with its 95 % interval."""
+    """.497 [.484, .510]: a rate of one model with its 95 % interval over n draws."""
     low, high = interval(rate, n)
     return " ".join((f"{rate:.3f}", f"[{low:.3f}, {high:.3f}]"))
 
 
-def pooled(table: pd.DataFrame, column: str) -> str:
-    """Mean of a rate over runs of equal size, with the interval of all their draws together."""
-    return rate_text(table[column].mean(), int(table["n_eval"].sum()))
+def over_seeds(values: Iterable[float], digits: int = 3) -> str:
+    """A mean over seeds with what they differ by: each of them where they are five or fewer, else a t interval.
+
+    Draws of several models are never thrown together, since models differ by more than their draws do.
+    """
+    found = [float(value) for value in values]
+    mean, (low, high) = mean_interval(found)
+    if len(found) <= 5:
+        return f"{mean:.{digits}f} (seeds {', '.join(f'{value:.{digits}f}' for value in found)})"
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] over {len(found)} seeds"
 
 
 def amount(share: float) -> str:

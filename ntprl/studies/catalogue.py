@@ -38,6 +38,6 @@ CLAIMS: dict[str, Claim] = {
     claim.id: claim
     for claim in sorted(
         (claim for module in modules("claims") for claim in _found(module)),
-        key=lambda claim: (claim.id[0], len(claim.id.rstrip("ab")), claim.id),  # C2 before C10, and ours last
+        key=lambda claim: (claim.id[0], len(claim.id.rstrip("abc")), claim.id),  # C2 before C10, and ours last
     )
 }

@@ -54,7 +54,7 @@ def crossings(table: pd.DataFrame) -> dict[int, tuple[float, tuple[float, float]
 @claim(
     "C12",
     "Theorem 1: the linear chain is calibrated, and its greedy answer flips at 1/3",
-    source="seed",
+    source="summary",
     tables=("chain_threshold", "chain_samples"),
 )
 def theorem_1(threshold: pd.DataFrame, samples: pd.DataFrame) -> Verdict:
@@ -93,7 +93,7 @@ def with_predictions(star: pd.DataFrame) -> pd.DataFrame:
 @claim(
     "C13",
     "Theorem 2: STaR on the linear chain follows p -> 2p/(1 + p)",
-    source="seed, quote",
+    source="summary, quote",
     tables=("chain_star",),
     quote="converges to 1 exponentially fast",
 )
@@ -236,7 +236,7 @@ def both_sides(linear: Verdict, transformer: Verdict) -> Verdict:
 @claim(
     "C14",
     "Of the order of log((1 - p_cot)/p_cot) rounds are enough",
-    source="seed",
+    source="summary",
     tables=("chain_star", "rl_recursion"),
 )
 def rounds(star: pd.DataFrame, recursion: pd.DataFrame) -> Verdict:
@@ -247,7 +247,7 @@ def rounds(star: pd.DataFrame, recursion: pd.DataFrame) -> Verdict:
 @claim(
     "C15",
     "With p_cot exponentially small in d, RL fails too",
-    source="seed",
+    source="summary",
     tables=("chain_rare", "rl_rare_long"),
 )
 def exponentially_rare(chain: pd.DataFrame, transformer: pd.DataFrame) -> Verdict:

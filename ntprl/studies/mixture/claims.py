@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from ntprl.book.verdict import NOT_REPRODUCED, REPRODUCED, Verdict, claim, rate_text
+from ntprl.book.verdict import DEFINITION, NOT_REPRODUCED, Verdict, claim, rate_text
 from ntprl.measure import interval
 from ntprl.mixture import Mixture
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.parity import Parity
 
 
-@claim("C1", "The data are a mixture of full chains (share p_cot) and bare answers", source="seed")
+@claim("C1", "The data are a mixture of full chains (share p_cot) and bare answers", source="summary")
 def mixture() -> Verdict:
-    """Reproduced if p_cot lies in the interval of the drawn share of long demonstrations, and every
+    """A definition, which holds here if p_cot lies in the interval of the drawn share of long demonstrations, and every
     demonstration equals the products of +-1 bits worked out apart from the task's own code."""
     n, right, evidence = 20_000, True, []
     for p_cot in (0.01, 0.25):
@@ -24,5 +24,5 @@ def mixture() -> Verdict:
         right &= low <= p_cot <= high
         evidence.append(f"share of long at p_cot = {p_cot}: {rate_text(share, n)}")
     return Verdict(
-        REPRODUCED if right else NOT_REPRODUCED, "; ".join(evidence) + ("; every chain exact" if right else "")
+        DEFINITION if right else NOT_REPRODUCED, "; ".join(evidence) + ("; every chain exact" if right else "")
     )

@@ -32,7 +32,7 @@ def live_verdicts(table: pd.DataFrame, p_cot: float) -> dict[str, str]:
 @claim(
     "C16",
     "Multi-digit multiplication shows the same; its hardest case fails",
-    source="seed; hardest case second-hand",
+    source="summary; hardest case second-hand",
     tables=("multiplication_seeds", "multiplication_3", "multiplication_hard"),
 )
 def multiplication(seeds: pd.DataFrame, three: pd.DataFrame, hard: pd.DataFrame) -> Verdict:

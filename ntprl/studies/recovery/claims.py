@@ -17,7 +17,7 @@ from ntprl.book.verdict import (
     Verdict,
     accuracy_in_words,
     claim,
-    pooled,
+    over_seeds,
 )
 
 PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
@@ -26,7 +26,7 @@ PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
 @claim(
     "C7",
     "Once RL starts, greedy accuracy goes from about 50 % to about 100 % in some 20 rounds",
-    source="seed",
+    source="summary",
     tables=("rl_live_seeds",),
 )
 def recovers(live: pd.DataFrame) -> Verdict:
@@ -34,13 +34,13 @@ def recovers(live: pd.DataFrame) -> Verdict:
     start, end = at_round(live, "start"), at_round(live, "end")
     holds = abs(start["greedy_accuracy"].mean() - 0.5) <= AT_CHANCE and (end["greedy_accuracy"] > RECOVERED).all()
     first = first_round(rl_rows(live), "greedy_accuracy", 0.99)
-    text = f"greedy accuracy {pooled(start, 'greedy_accuracy')} before, {pooled(end, 'greedy_accuracy')} after "
+    text = f"greedy accuracy {over_seeds(start['greedy_accuracy'])} before, {over_seeds(end['greedy_accuracy'])} after "
     text += f"{end['step'].max():g} rounds (lowest run {end['greedy_accuracy'].min():.3f}); "
     text += f".99 first reached in round {first.min():g} to {first.max():g}"
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
-@claim("C8", "The length grows from 1 to d at the same time, unasked", source="seed", tables=("rl_live_seeds",))
+@claim("C8", "The length grows from 1 to d at the same time, unasked", source="summary", tables=("rl_live_seeds",))
 def lengthens(live: pd.DataFrame) -> Verdict:
     """Reproduced if the median greedy length is 1 before RL and d = 50 after it in every run."""
     start, end = at_round(live, "start"), at_round(live, "end")
@@ -64,7 +64,7 @@ def rounds_until(table: pd.DataFrame, accuracy: float) -> pd.Series:
     return table.groupby("run")[by].first().assign(first=first).groupby(by)["first"].mean()
 
 
-@claim("C9", "STaR, REINFORCE and GRPO all do it, with either reward", source="seed", tables=("rl_algorithms",))
+@claim("C9", "STaR, REINFORCE and GRPO all do it, with either reward", source="summary", tables=("rl_algorithms",))
 def algorithms(grid: pd.DataFrame) -> Verdict:
     """Temperature 1: reproduced if STaR, REINFORCE and GRPO with both rewards end above .95 (means over seeds)."""
     means = cells(grid).xs(1.0, level="temperature")
@@ -79,7 +79,7 @@ def algorithms(grid: pd.DataFrame) -> Verdict:
 @claim(
     "C10",
     "So do sampling temperatures .75, 1 and 1.5, but for hot STaR with the end-to-end reward",
-    source="seed; exception second-hand",
+    source="summary; exception second-hand",
     tables=("rl_algorithms",),
 )
 def temperatures(grid: pd.DataFrame) -> Verdict:

@@ -3,6 +3,7 @@
 What counts as reproduced is written in each docstring and was fixed before the tables were made.
 """
 
+import numpy as np
 import pandas as pd
 
 from ntprl import theory
@@ -10,120 +11,178 @@ from ntprl.book.readings import final_rows
 from ntprl.book.verdict import (
     AT_CHANCE,
     CALIBRATED,
+    FAILED,
+    HELD,
     NOT_REPRODUCED,
     PARTLY,
     POOLED_CALIBRATED,
     REPRODUCED,
+    UNDECIDED,
     Verdict,
     accuracy_in_words,
     claim,
-    pooled,
+    over_seeds,
 )
-from ntprl.measure import crossing, interval
+from ntprl.measure import crossing
+from ntprl.seeds import numpy_rng
+from ntprl.tasks.parity import Parity
+
+PAPER_DEMONSTRATIONS = 10_000_000
+LONG_RUN_DEMONSTRATIONS = 8000 * 128  # of the table that C2 and C3 are judged by
+
+
+def says_first_bit(table: pd.DataFrame, d: int) -> pd.Series:
+    """Which rows show a model whose greedy answers are (x_1, EOS): "at chance" as it is seen here.
+
+    Where that share was measured it must be above .95. In older tables: no greedy answer is long, and they are right on
+    exactly as many prompts as (x_1, EOS) would be; the prompts of a measurement can be drawn again.
+    """
+    if "greedy_first_bit" in table:
+        return table["greedy_first_bit"] > 0.95
+    task = Parity(d)
+
+    def guess(n: int, seed: int, step: int) -> float:
+        prompts = task.prompts(n, numpy_rng(seed, "evaluation", step), test=True)
+        return float((task.long(prompts)[:, 0] == task.short(prompts)[:, 0]).mean())
+
+    where = zip(*(table[name].astype(int) for name in ("n_eval", "seed", "step")), strict=True)
+    guesses = np.array([guess(*each) for each in where])
+    return (table["greedy_long"] == 0) & ((table["greedy_accuracy"] - guesses).abs() < 1e-4)
+
+
+def second_half(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["step"] >= table["step"].max() / 2]
+
+
+def so_far(demonstrations: int) -> str:
+    """How far a table goes, beside what the paper says."""
+    text = f"{demonstrations / 1e6:.3g} million demonstrations"
+    return text if demonstrations >= PAPER_DEMONSTRATIONS else f"{text}, of the paper's ten"
 
 
 @claim(
     "C2",
     "d = 50, p_cot = .25: greedy accuracy stays near 50 % up to about 10^7 demonstrations",
-    source="seed, quote",
+    source="summary, quote",
     tables=("long_run",),
     quote="even with access to ~10^7 training samples",
 )
-def stalls(long_run: pd.DataFrame) -> Verdict:
-    """At a million demonstrations: reproduced in part if every seed knows the chain (accuracy > .95) and
-    answers greedily at chance at the end; the paper's ten million decide the rest."""
-    last = final_rows(long_run)
-    holds = bool((last["chain_accuracy"] > 0.95).all() and ((last["greedy_accuracy"] - 0.5).abs() <= AT_CHANCE).all())
-    later = long_run[long_run["step"] >= long_run["step"].max() / 2]
-    away = int(((later["greedy_accuracy"] - 0.5).abs() > AT_CHANCE).sum())
-    text = f"greedy accuracy after 10^6: {pooled(last, 'greedy_accuracy')}; "
-    text += f"chain known to {last['chain_accuracy'].min():.3f} or better; "
-    text += f"away from chance in {away} of {len(later)} measurements of the second half; 10^7 not yet run"
-    return Verdict(PARTLY if holds else NOT_REPRODUCED, text)
-
-
-@claim("C3", "Meanwhile the median greedy answer stays short", source="seed, quote", tables=("long_run",))
-def short(long_run: pd.DataFrame) -> Verdict:
-    """Reproduced if the median greedy length is 1 at the end of every run and in nine measurements of ten
-    of its second half."""
-    later = long_run[long_run["step"] >= long_run["step"].max() / 2]
-    holds = (final_rows(long_run)["greedy_median_length"] == 1).all() and (
-        later["greedy_median_length"] == 1
-    ).mean() >= 0.9
-    counts = f"{int((later['greedy_median_length'] == 1).sum())} of {len(later)}"
-    return Verdict(
-        REPRODUCED if holds else NOT_REPRODUCED,
-        f"median length 1 in {counts} measurements of the second half of 10^6 demonstrations",
+def stalls(table: pd.DataFrame, demonstrations: int = LONG_RUN_DEMONSTRATIONS) -> Verdict:
+    """Reproduced if every seed ends knowing the chain (accuracy > .95) and calibrated (P(long) within .05 of p_cot, .03
+    from the paper's ten million on), and greedy answers are (x_1, EOS) in nine of ten measurements of the second half;
+    partly if that holds for fewer than ten million demonstrations."""
+    last, later = final_rows(table), second_half(table)
+    at_scale = demonstrations >= PAPER_DEMONSTRATIONS
+    off = (last["sampled_long"] - 0.25).abs().max()
+    stuck = says_first_bit(later, d=50)
+    holds = (last["chain_accuracy"] > 0.95).all() and off <= (POOLED_CALIBRATED if at_scale else CALIBRATED)
+    holds = bool(holds and stuck.mean() >= 0.9)
+    text = (
+        f"{so_far(demonstrations)}: greedy accuracy {over_seeds(last['greedy_accuracy'])} at the end; greedy answers "
     )
+    text += f"are (x_1, EOS) in {int(stuck.sum())} of {len(later)} measurements of the second half; chain known to "
+    text += f"{last['chain_accuracy'].min():.3f} or better; P(long) off by {off:.3f} at most"
+    return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if at_scale else PARTLY, text)
+
+
+@claim("C3", "Meanwhile the median greedy answer stays short", source="summary, quote", tables=("long_run",))
+def short(table: pd.DataFrame, demonstrations: int = LONG_RUN_DEMONSTRATIONS) -> Verdict:
+    """Reproduced if the median greedy length is 1 at the end of every run and in nine measurements of ten
+    of its second half; partly if that holds for fewer than ten million demonstrations."""
+    later = second_half(table)
+    is_short = later["greedy_median_length"] == 1
+    holds = (final_rows(table)["greedy_median_length"] == 1).all() and is_short.mean() >= 0.9
+    text = f"{so_far(demonstrations)}: median length 1 in {int(is_short.sum())} of {len(later)} measurements of the "
+    text += "second half"
+    at_scale = demonstrations >= PAPER_DEMONSTRATIONS
+    return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if at_scale else PARTLY, text)
 
 
 @claim(
     "C4",
     "Models are calibrated in length: long answers come with probability p_cot",
-    source="seed, quote",
+    source="summary, quote",
     tables=("threshold",),
     quote="generate long responses with probability p_cot",
 )
 def calibrated(threshold: pd.DataFrame) -> Verdict:
-    """Reproduced if at every p_cot > 0 the mean of P(long) over seeds lies within .03 of p_cot."""
+    """Reproduced if at every p_cot > 0 the mean of P(long) over seeds lies within .03 of p_cot, and from p_cot = .1 on
+    within a tenth of it."""
     last = final_rows(threshold)
-    error = (last.groupby("p_cot")["sampled_long"].mean() - last["p_cot"].unique()).abs()
-    intervals = [interval(rate, n) for rate, n in zip(last["sampled_long"], last["n_eval"], strict=True)]
-    inside = [low <= p <= high for p, (low, high) in zip(last["p_cot"], intervals, strict=True)]
-    text = f"largest |mean P(long) - p_cot| = {error.max():.3f} (at p_cot = {error.idxmax():.3g}); "
-    text += f"p_cot inside the 95 % interval of {sum(inside)} of {len(inside)} single runs"
-    return Verdict(REPRODUCED if error.max() <= POOLED_CALIBRATED else NOT_REPRODUCED, text)
+    last = last[last["p_cot"] > 0]
+    means = last.groupby("p_cot")["sampled_long"].mean()
+    error = (means - means.index).abs()
+    relative = error / means.index
+    holds = error.max() <= POOLED_CALIBRATED and relative[relative.index >= 0.1].max() <= 0.1
+    text = f"largest |mean P(long) - p_cot| = {error.max():.3f} (at p_cot = {error.idxmax():.3g}), "
+    text += f"largest relative to p_cot {relative.max():.0%} (at {relative.idxmax():.3g}); "
+    text += f"{last['seed'].nunique()} seeds, which share their test prompts and draws between shares"
+    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
 @claim(
     "C5",
     "d = 25: pre-training succeeds from p_cot of about 1/3 on and fails below",
-    source="seed",
+    source="summary",
     tables=("threshold",),
 )
 def at_one_third(threshold: pd.DataFrame) -> Verdict:
-    """Reproduced if every p_cot from .1 to .25 ends at chance and every one from .4 on above .95 (means
-    over seeds), and the interval of the crossing is within .05 of 1/3."""
+    """Reproduced if for p_cot from .1 to .25 the greedy answers of nine runs in ten are (x_1, EOS), greedy accuracy is
+    above .95 from .4 on (means over seeds), and the t interval of the crossing is within .05 of 1/3."""
     last = final_rows(threshold)
     means = last.groupby("p_cot")["greedy_accuracy"].mean()
-    low, high = means[(means.index >= 0.1) & (means.index <= 0.25)], means[means.index >= 0.4]
-    estimate, (left, right) = crossing(last, "greedy_long")
-    holds = (low - 0.5).abs().max() <= AT_CHANCE and high.min() > 0.95 and 1 / 3 - 0.05 <= left <= right <= 1 / 3 + 0.05
-    text = f"greedy accuracy {low.min():.3f} to {low.max():.3f} for p_cot in [.1, .25]; "
-    text += f"{high.min():.3f} or more from .4 on; "
-    text += f"half of all prompts get the chain at p_cot = {estimate:.3f} [{left:.3f}, {right:.3f}]"
+    below, high = last[last["p_cot"].between(0.1, 0.25)], means[means.index >= 0.4]
+    stuck = says_first_bit(below, d=25)
+    estimate, (left, right) = crossing(last[last["p_cot"] > 0], "greedy_long")
+    holds = high.min() > 0.95 and stuck.mean() >= 0.9 and 1 / 3 - 0.05 <= left <= right <= 1 / 3 + 0.05
+    text = f"greedy answers are (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs with p_cot in [.1, .25]; greedy "
+    text += f"accuracy {high.min():.3f} or more from .4 on; half of all prompts get the chain at p_cot = "
+    text += f"{estimate:.3f} [{left:.3f}, {right:.3f}], {last['seed'].nunique()} seeds"
     return Verdict(REPRODUCED if holds else PARTLY if high.min() > 0.95 else NOT_REPRODUCED, text)
 
 
 @claim(
     "C6",
     "More depth or width does not help: the failure is not one of capacity",
-    source="seed",
+    source="summary",
     tables=("capacity",),
 )
 def capacity(table: pd.DataFrame) -> Verdict:
-    """Reproduced if every size knows the chain on both sides, ends at chance below the threshold and
-    above .95 beyond it (means over seeds)."""
+    """Reproduced if every size knows the chain on both sides in every run (accuracy > .95), gives (x_1, EOS) or
+    scores within .05 of one half below the threshold, and is above .95 beyond it (means over seeds); and if the sizes
+    reach depth 8 and width 256 together, the paper's largest. Partly if they do not.
+    """
     last = final_rows(table)
-    means = last.groupby(["p_cot", "n_layer", "width"])["greedy_accuracy"].mean()
-    p_cot = means.index.get_level_values("p_cot")
-    below, above = means[p_cot < 1 / 3], means[p_cot > 1 / 3]
-    holds = (below - 0.5).abs().max() <= AT_CHANCE and above.min() > 0.95 and last["chain_accuracy"].min() > 0.95
-    depth, width = (sorted(last[field].unique()) for field in ("n_layer", "width"))
-    text = f"{len(below)} sizes of depth {depth[0]} to {depth[-1]} and width {width[0]} to {width[-1]}, d = 16: "
-    text += f"greedy accuracy {below.min():.3f} to {below.max():.3f} below 1/3, {above.min():.3f} or more above; "
+    below, above = last[last["p_cot"] < 1 / 3], last[last["p_cot"] > 1 / 3]
+    size = ["n_layer", "width"]
+    low, high = (part.groupby(size)["greedy_accuracy"].mean() for part in (below, above))
+    stuck = says_first_bit(below, d=16)
+    holds = (low - 0.5).abs().max() <= AT_CHANCE and high.min() > 0.95 and last["chain_accuracy"].min() > 0.95
+    largest = bool(((last["n_layer"] >= 8) & (last["width"] >= 256)).any())
+    depth, width = (sorted(last[field].unique()) for field in size)
+    text = f"{len(low)} sizes of depth {depth[0]} to {depth[-1]} and width {width[0]} to {width[-1]}"
+    text += "" if largest else ", none of them both deepest and widest"
+    text += f", d = 16: below 1/3 greedy answers are exactly (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs and "
+    text += f"right on {low.min():.3f} to {low.max():.3f}; above on {high.min():.3f} or more; "
     text += f"chain known to {last['chain_accuracy'].min():.3f} or better in every run"
-    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
+    return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if largest else PARTLY, text)
 
 
 def moved(table: pd.DataFrame, modulus: int) -> Verdict:
-    """The interval of the crossing lies within .04 of 1/(K + 1)."""
+    """Ours. Held if the t interval of the crossing over seeds lies within half the distance to the nearest threshold of
+    another modulus, so that K can be read off; failed if it lies outside of that, else undecided.
+
+    Half the distance: between 1/(K + 1) and 1/(K + 2).
+    """
     predicted = float(theory.parity_threshold(modulus))
+    margin = (predicted - float(theory.parity_threshold(modulus + 1))) / 2
     estimate, (low, high) = crossing(final_rows(table), "greedy_long")
-    holds = predicted - 0.04 <= low <= high <= predicted + 0.04
-    inside = "inside" if low <= predicted <= high else "just outside" if holds else "outside"
-    text = f"predicted {predicted:.3f}, {inside} the measured {estimate:.3f} [{low:.3f}, {high:.3f}]"
-    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
+    text = f"predicted {predicted:.3f}, measured {estimate:.3f} [{low:.3f}, {high:.3f}] over "
+    text += f"{table['seed'].nunique()} seeds; within {margin:.3f} it is no other modulus"
+    if predicted - margin <= low <= high <= predicted + margin:
+        return Verdict(HELD, text)
+    apart = low > predicted + margin or high < predicted - margin or np.isnan(estimate)
+    return Verdict(FAILED if apart else UNDECIDED, text)
 
 
 @claim("O1", "Sums modulo 3: the threshold moves to 1/4", source="ours", tables=("modulus_3",))
@@ -134,8 +193,10 @@ def modulus_3(table: pd.DataFrame) -> Verdict:
 
 @claim("O2", "Sums modulo 5: the threshold moves to 1/6", source="ours", tables=("modulus_5",))
 def modulus_5(table: pd.DataFrame) -> Verdict:
-    """As `moved`, K = 5."""
-    return moved(table, 5)
+    """As `moved`, K = 5. Seeds 3 and 4 were added after the first three, whose interval had left out 1/6."""
+    word, text = moved(table, 5)
+    three = crossing(final_rows(table[table["seed"] <= 2]), "greedy_long")[0]
+    return Verdict(word, f"{text}; seeds 3 and 4 were added after the first three, which gave {three:.3f}")
 
 
 def live_verdicts(row: dict, p_cot: float) -> dict[str, str]:

@@ -6,7 +6,7 @@ What counts as reproduced is written in each docstring and was fixed before the 
 import pandas as pd
 
 from ntprl.book.readings import at_round
-from ntprl.book.verdict import CALIBRATED, NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, amount, claim, pooled
+from ntprl.book.verdict import CALIBRATED, NOT_REPRODUCED, PARTLY, REPRODUCED, Verdict, amount, claim, over_seeds
 
 LEARNED = 0.05  # mean probability of a wrong token of the solution below which solutions are learned
 RAISED = 0.2  # how much RL must add to greedy accuracy
@@ -33,9 +33,9 @@ def lifted(start: pd.DataFrame, end: pd.DataFrame, p_cot: float) -> tuple[bool, 
     holds = start["greedy_long"].mean() < 0.1 and abs(p_long.mean() - p_cot) <= CALIBRATED
     holds &= after - before >= RAISED and end["greedy_long"].mean() > 0.5
     text = (
-        f"p_cot = {p_cot:g}: P(long) {p_long.mean():.3f} before RL, greedy accuracy {pooled(start, 'greedy_accuracy')}"
+        f"p_cot = {p_cot:g}: P(long) {p_long.mean():.3f} before RL, greedy accuracy {over_seeds(start['greedy_accuracy'])}"
     )
-    text += f" before and {pooled(end, 'greedy_accuracy')} after, median greedy length "
+    text += f" before and {over_seeds(end['greedy_accuracy'])} after, median greedy length "
     text += f"{start['greedy_median_length'].mean():.0f} before and {end['greedy_median_length'].mean():.0f} after"
     return bool(holds), text
 
@@ -43,7 +43,7 @@ def lifted(start: pd.DataFrame, end: pd.DataFrame, p_cot: float) -> tuple[bool, 
 @claim(
     "C17a",
     "A Llama from random weights on generated word problems shows the same",
-    source="seed, at our size and on our problems",
+    source="summary, at our size and on our problems",
     tables=("words",),
 )
 def words(table: pd.DataFrame) -> Verdict:
@@ -68,7 +68,7 @@ def words(table: pd.DataFrame) -> Verdict:
     return Verdict(verdict, "; ".join(texts))
 
 
-@claim("C17b", "Llama-3 models on GSM8K and MATH mixtures show the same", source="seed", tables=("llama_3b_gsm8k",))
+@claim("C17b", "Llama-3 models on GSM8K and MATH mixtures show the same", source="summary", tables=("llama_3b_gsm8k",))
 def llama(gsm8k: pd.DataFrame) -> Verdict:
     """Llama-3 weights: as `words` at p_cot of .05, .1 and .25, without the control. Partly at most, since the
     table is of one model on GSM8K alone.
