@@ -8,6 +8,9 @@ The threshold and the calibration for K = 2 are the paper's; every other K is ou
 from fractions import Fraction
 from itertools import product
 
+import numpy as np
+from scipy.special import rel_entr
+
 Number = float | Fraction
 
 
@@ -98,3 +101,20 @@ def chain_success(delta: Number, d: int) -> tuple[Number, Number]:
     none is, (1 - delta)^d.
     """
     return (1 + (1 - 2 * delta) ** d) / 2, (1 - delta) ** d
+
+
+def half_known_rewards(k: int) -> tuple[Fraction, Fraction]:
+    """(end to end, chain): what a long answer earns with k links unknown, each a fair coin, and all others known.
+
+    One coin makes the last bit a coin, however many there are; all links must fall right for the whole chain.
+    """
+    return (Fraction(1, 2) if k else Fraction(1)), Fraction(1, 2**k)
+
+
+def length_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The least KL(new | old), in nats for an answer, of a policy whose P(long) goes from p to q: KL of the two coins.
+
+    By the chain rule of KL every policy pays this for its length, and the rest for what it changes within long or
+    within short answers.
+    """
+    return rel_entr(q, p) + rel_entr(1 - np.asarray(q), 1 - np.asarray(p))

@@ -162,6 +162,21 @@ def wide_outputs(notebook, text):
     return [f"{len(line)} characters, {PAGE} fit: {line}" for line in lines]
 
 
+DECIMAL = r"(?<![\w.,])\d*\.\d+(?![\w.]|,\d)"
+NOT_MEASURED = r"(?s)```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|“[^”]*”|\]\([^)]*\)|https?://\S+|(?m:^#+ \d\.\d+)"
+
+
+def typed_decimals(notebook, text):
+    """A decimal number in prose that no code or output of the chapter explains; formulas and quotations are let be."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    sections = set(re.findall(r"(?m)^#+ (\d\.\d+)", prose))
+    shown = [cell.source for cell in code_cells(notebook)]
+    shown += [value for cell in code_cells(notebook) for value in output_texts(cell)]
+    known = {float(number) for number in re.findall(r"\d*\.\d+", "\n".join(map(str, shown)))}
+    typed = [n for n in re.findall(DECIMAL, re.sub(NOT_MEASURED, "", prose)) if n not in sections]
+    return [f"{number} is typed: no cell of the chapter shows it" for number in typed if float(number) not in known]
+
+
 CHECKS = [
     pair_differs,
     not_run_in_order,
@@ -175,6 +190,7 @@ CHECKS = [
     machine_paths,
     too_wide,
     wide_outputs,
+    typed_decimals,
 ]
 
 
@@ -306,6 +322,7 @@ BREAKS = {
     "home printed": (machine_paths, prints(f"{Path.home()}")),
     "a line of code that is cut off": (too_wide, replace(PRINT, "1 + 1", "1 + " * 20 + "1")),
     "a printed line that is cut off": (wide_outputs, prints("a long line " * 8)),
+    "a number typed": (typed_decimals, replace(1, "A toy", "A toy that is right on .737 of all")),
     "Windows path printed": (machine_paths, prints(r"saved to C:\Users\someone")),
 }
 

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from itertools import product
 
+import numpy as np
 import pytest
 
 from ntprl import theory
@@ -110,3 +111,27 @@ def test_rewards_of_a_chain_with_wrong_links_by_enumeration(d, delta):
         end_to_end += weight * (sum(wrong) % 2 == 0)
         chain += weight * (sum(wrong) == 0)
     assert theory.chain_success(delta, d) == (end_to_end, chain)
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 3])
+def test_half_known_chains_earn_what_counting_says(k):
+    """All 2^k ways in which k coins fall, each wrong or right: the last bit is right if an even number is wrong."""
+    falls = list(product((0, 1), repeat=k))
+    last = Fraction(sum(sum(fall) % 2 == 0 for fall in falls), len(falls))
+    whole = Fraction(sum(not any(fall) for fall in falls), len(falls))
+    assert theory.half_known_rewards(k) == (last, whole)
+
+
+def test_the_least_divergence_is_met_by_moving_the_length_alone():
+    """Any new law over (short, long) x (2 answers each) with P(long) = q costs more than the one that moves q alone."""
+    old = np.array([0.45, 0.30, 0.05, 0.20])  # two short, two long: P(long) = .25
+    q, rng = 0.9, np.random.default_rng(0)
+    moved = np.concatenate((old[:2] / old[:2].sum() * (1 - q), old[2:] / old[2:].sum() * q))
+    least = theory.length_divergence(0.25, q)
+    assert least == pytest.approx((moved * np.log(moved / old)).sum())
+    for _ in range(50):
+        within = rng.dirichlet(np.ones(2)), rng.dirichlet(np.ones(2))
+        new = np.concatenate((within[0] * (1 - q), within[1] * q))
+        assert (new * np.log(new / old)).sum() >= least - 1e-12
+    assert theory.length_divergence(0.25, 1.0) == pytest.approx(np.log(4))
+    assert theory.length_divergence(0.25, 0.25) == 0

@@ -1,4 +1,4 @@
-"""Write what READMEs take from the recorded tables: the map of claims, the headline picture, and what is wanted.
+"""Write what READMEs take from the recorded tables: the map of claims, their count, the headline picture, what is open.
 
 python tools/readme.py
 """
@@ -15,19 +15,22 @@ from ntprl.studies.recovery import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "_static" / "headline.png"
-# file -> (what stands between its markers, the function that makes it)
+# file -> {what stands between two markers: the function that makes it}
 WRITTEN = {
-    ROOT / "README.md": ("claim map", scorecard.claim_map),
-    ROOT / "data" / "README.md": ("wanted recordings", scorecard.wanted_map),
+    ROOT / "README.md": {"claim map": scorecard.claim_map, "counts": scorecard.counts},
+    ROOT / "data" / "README.md": {"wanted recordings": scorecard.wanted_map},
+    ROOT / "chapters" / "pages" / "open.md": {"open questions": scorecard.open_questions},
 }
 
 
 def rewritten(path: Path) -> str:
-    """The file's text with everything between its two markers made anew."""
-    name, make = WRITTEN[path]
-    begin, end = f"<!-- {name}: written by tools/readme.py -->", f"<!-- end of {name} -->"
-    head, rest = path.read_text(encoding="utf-8").split(begin)
-    return f"{head}{begin}\n\n{make()}\n\n{end}{rest.split(end)[1]}"
+    """The file's text with everything between each pair of markers made anew."""
+    text = path.read_text(encoding="utf-8")
+    for name, make in WRITTEN[path].items():
+        begin, end = f"<!-- {name}: written by tools/readme.py -->", f"<!-- end of {name} -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n\n{make()}\n\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def main() -> None:

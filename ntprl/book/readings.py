@@ -34,6 +34,13 @@ def first_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
     return rl[rl[column] >= level].groupby("run")["step"].min().reindex(rl["run"].unique())
 
 
+def settled_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
+    """For each run, the first measured round from which on `column` is never below `level`; NaN if it ends below."""
+    below = rl[rl[column] < level].groupby("run")["step"].max().reindex(rl["run"].unique(), fill_value=-1)
+    later = rl[rl["step"] > rl["run"].map(below)].groupby("run")["step"].min()
+    return later.reindex(below.index)
+
+
 def recursion_errors(table: pd.DataFrame) -> pd.DataFrame:
     """One row a round: share of long answers, the prediction from the round before, and that from the start."""
     rl = rl_rows(table).sort_values(["run", "step"])

@@ -36,7 +36,7 @@ class Recording:
     question: str  # what it answers, in one line
     chapter: str  # the chapter that makes and shows it
     configs: tuple[Recordable, ...]
-    cost: str  # what to expect on which hardware
+    cost: str  # what to expect when all of it is recorded anew, shared starts included, and on which hardware
     needs_gpu: bool = False
     at_once: int = 1  # runs that share one GPU: a small model leaves it idle between its operators
 

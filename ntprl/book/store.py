@@ -186,11 +186,7 @@ def describe(recording: Recording, data: Path | None = None) -> str:
         for key, length in (("started_utc", 10), ("device", 60), ("commit", 8))
     )
     seeds = len({config.seed for config in recording.configs})
-    minutes = sum(fact["wall_s"] for fact in facts) / 60
-    cost = f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
-    if minutes < 0.5:
-        cost = f"{60 * minutes:.0f} seconds"
-    text = f"data/{recording.name}.csv, recorded {days}: {len(facts)} runs, {seeds} seeds, {cost} of {devices}"
+    text = f"data/{recording.name}.csv, recorded {days}: {len(facts)} runs, {seeds} seeds, on {devices}"
     return textwrap.fill(f"{text} with {facts[0]['threads']} thread a run, commit {commits}", TEXT_WIDTH)
 
 

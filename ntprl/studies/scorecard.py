@@ -7,7 +7,7 @@ import pandas as pd
 
 from ntprl.book import store
 from ntprl.book.recording import Recording
-from ntprl.book.verdict import NOT_RUN, Claim, Verdict
+from ntprl.book.verdict import DEFINITION, NOT_RUN, WORDS, Claim, Verdict
 from ntprl.errors import require_choice
 from ntprl.studies.catalogue import CLAIMS, TABLES
 
@@ -50,13 +50,49 @@ def provenance_line(claim: Claim) -> str:
     return "; ".join(lines)
 
 
+def wanted() -> list[Recording]:
+    """Recordings that have not been made."""
+    return [recording for recording in TABLES.values() if not store.is_recorded(recording)]
+
+
 def wanted_map() -> str:
-    """The datasheet's table: recordings that have not been made -> question -> command."""
+    """The datasheet's table: recordings that have not been made -> question -> cost -> command."""
     lines = ["| table | question | cost | command |", "|---|---|---|---|"]
-    for recording in TABLES.values():
-        if not store.is_recorded(recording):
-            lines.append(f"| `{recording.name}` | {recording.question} | {recording.cost} | `{recording.command}` |")
+    for each in wanted():
+        lines.append(f"| `{each.name}` | {each.question} | {each.cost} | `{each.command}` |")
     return "\n".join(lines)
+
+
+def open_questions() -> str:
+    """The page of what is open: claims without a verdict, and recordings that have not been made, by hardware."""
+    parts = []
+    pending = [claim for claim in CLAIMS.values() if verdict_of(claim).verdict == NOT_RUN]
+    if pending:
+        parts += ["## Claims without a verdict", ""]
+        for claim in pending:
+            names = [each.name for each in recordings_of(claim) if not store.is_recorded(each)]
+            waits = f" Waits for {', '.join(f'`{name}`' for name in names)}." if names else ""
+            parts.append(f"- **{claim.id}.** {claim.statement}.{waits}")
+        parts.append("")
+    for title, needs_gpu in (("Recordings for a CPU", False), ("Recordings for a GPU", True)):
+        found = [each for each in wanted() if each.needs_gpu == needs_gpu]
+        if found:
+            parts += [f"## {title}", ""]
+            for each in found:
+                parts.append(f"`{each.name}`\n: {each.question} {each.cost[0].upper()}{each.cost[1:]}.\n")
+                parts.append(f"  ```sh\n  {each.command}\n  ```\n")
+    return "\n".join(parts).rstrip() or "Nothing: every recording has been made."
+
+
+def counts() -> str:
+    """How many claims of the paper, and how many of ours, have which verdict, in one sentence each."""
+    sentences = []
+    for whose, claims in (("the paper's", of_the_paper()), ("our own", ours())):
+        words = [verdict_of(claim).verdict for claim in claims]
+        counted = [word for word in WORDS if word in words and word != DEFINITION]
+        n = sum(word != DEFINITION for word in words)
+        sentences.append(f"Of {whose} {n} claims: " + ", ".join(f"{words.count(w)} {w}" for w in counted) + ".")
+    return " ".join(sentences)
 
 
 def of_the_paper() -> list[Claim]:
@@ -92,11 +128,12 @@ def markdown_cards(claims: Iterable[Claim]) -> str:
         words = f" In the paper: “{claim.quote}”." if claim.quote else ""
         lines = [
             evidence + ".",
-            f"{provenance_line(claim)}." if claim.tables else "Checked on the spot.",
+            provenance_line(claim) + "." if provenance_line(claim) else "",
+            "" if claim.tables else "Checked on the spot.",
             ", ".join(f"[Chapter {chapter[:2]}]({chapter}.ipynb)" for chapter in chapters_of(claim)),
             *(f"`{recording.command}`: {recording.cost}" for recording in recordings_of(claim)),
         ]
-        bullets = "\n".join(f"- {line}" for line in lines)
+        bullets = "\n".join(f"- {line}" for line in lines if line)
         cards.append(f"**{claim.id}, {word}.** {claim.statement}. *({claim.source})*{words}\n{bullets}")
     return "\n\n".join(cards)
 

@@ -1,26 +1,34 @@
 """The claims of chapter 4, each with its criterion: recorded tables -> a verdict.
 
-What counts as reproduced is written in each docstring and was fixed before the tables were read; `too_early`
-says what was added to its own criterion later.
+What counts as reproduced is written in each docstring and was fixed before the tables were read, where it does not say
+otherwise.
 """
 
 import numpy as np
 import pandas as pd
 
-from ntprl.book.readings import at_round, first_round, rl_rows
+from ntprl import theory
+from ntprl.book.readings import at_round, first_round, rl_rows, settled_round
 from ntprl.book.verdict import (
     AT_CHANCE,
+    FAILED,
+    HELD,
     NOT_REPRODUCED,
     PARTLY,
     RECOVERED,
     REPRODUCED,
+    UNDECIDED,
     Verdict,
     accuracy_in_words,
     claim,
     over_seeds,
+    rate_text,
 )
+from ntprl.measure import interval, mean_interval
 
 PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
+DEMONSTRATIONS = 600 * 128  # behind each start of `rl_algorithms`
+ANSWERS = 512  # in each of its rounds
 
 
 @claim(
@@ -33,10 +41,14 @@ def recovers(live: pd.DataFrame) -> Verdict:
     """Reproduced if greedy accuracy, at chance on average before RL, ends above .95 in every run after 20 rounds."""
     start, end = at_round(live, "start"), at_round(live, "end")
     holds = abs(start["greedy_accuracy"].mean() - 0.5) <= AT_CHANCE and (end["greedy_accuracy"] > RECOVERED).all()
-    first = first_round(rl_rows(live), "greedy_accuracy", 0.99)
+    rl = rl_rows(live)
+    first, settled = (reading(rl, "greedy_accuracy", RECOVERED) for reading in (first_round, settled_round))
+    fell = live.groupby("run")["seed"].first()[settled > first]
     text = f"greedy accuracy {over_seeds(start['greedy_accuracy'])} before, {over_seeds(end['greedy_accuracy'])} after "
-    text += f"{end['step'].max():g} rounds (lowest run {end['greedy_accuracy'].min():.3f}); "
-    text += f".99 first reached in round {first.min():g} to {first.max():g}"
+    text += f"{end['step'].max():g} rounds (lowest run {end['greedy_accuracy'].min():.3f}); .95 first reached in round "
+    text += f"{first.min():g} to {first.max():g}, and never left again after round {settled.max():g} by the last run; "
+    text += f"seeds that fell back below it: {', '.join(map(str, sorted(fell))) or 'none'}; rounds are those of one "
+    text += "learning rate"
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
@@ -64,37 +76,73 @@ def rounds_until(table: pd.DataFrame, accuracy: float) -> pd.Series:
     return table.groupby("run")[by].first().assign(first=first).groupby(by)["first"].mean()
 
 
-@claim("C9", "STaR, REINFORCE and GRPO all do it, with either reward", source="summary", tables=("rl_algorithms",))
+def shared_starts(table: pd.DataFrame) -> str:
+    """How much evidence the runs of a table are: those of a seed go on from one pre-trained start."""
+    return f"{table['run'].nunique()} runs from {table['seed'].nunique()} starts"
+
+
+@claim(
+    "C9",
+    "STaR, REINFORCE and GRPO, its answers weighed token by token, all do it, with either reward",
+    source="summary",
+    tables=("rl_algorithms",),
+)
 def algorithms(grid: pd.DataFrame) -> Verdict:
     """Temperature 1: reproduced if STaR, REINFORCE and GRPO with both rewards end above .95 (means over seeds)."""
-    means = cells(grid).xs(1.0, level="temperature")
+    grid = grid[grid["temperature"] == 1.0]
+    means = cells(grid).droplevel("temperature")
     own = means[means.index.get_level_values("algorithm").isin(PAPER_ALGORITHMS)]
     good = int((own > RECOVERED).sum())
-    text = f"{good} of {len(own)} pairs of algorithm and reward above .95, means {own.min():.3f} to {own.max():.3f}; "
-    text += "GRPO with each answer divided by its length: "
-    text += ", ".join(f"{means['grpo_published', reward]:.3f} ({reward})" for reward in ("r_e2e", "r_cot"))
+    text = f"{good} of {len(own)} pairs of algorithm and reward above .95, means {own.min():.3f} to {own.max():.3f} "
+    text += f"({shared_starts(grid)}); GRPO as published, each answer divided by its length, is no part of this: "
+    end = at_round(grid, "end").query("algorithm == 'grpo_published'").groupby("reward")["greedy_accuracy"]
+    found = end.agg(["mean", "min"]).itertuples()
+    text += ", ".join(f"{mean:.3f}, worst seed {worst:.3f} ({reward})" for reward, mean, worst in found)
     return Verdict(REPRODUCED if good == len(own) else PARTLY if good >= len(own) / 2 else NOT_REPRODUCED, text)
+
+
+def slower_when_hot(grid: pd.DataFrame) -> tuple[int, int]:
+    """(in how many pairs of algorithm and reward P(long) at round 4 differs between temperatures .75 and 1.5, of how
+    many): the 95 % t interval of the difference over seeds, which share their starts, leaves out 0."""
+    early = rl_rows(grid).query("step == 4 and algorithm in @PAPER_ALGORITHMS")
+    by = early.pivot_table(index=["algorithm", "reward", "seed"], columns="temperature", values="long_probability")
+    change = (by[1.5] - by[0.75]).dropna()
+    ends = [mean_interval(part)[1] for _, part in change.groupby(["algorithm", "reward"])]
+    return sum(low > 0 or high < 0 for low, high in ends), len(ends)
 
 
 @claim(
     "C10",
-    "So do sampling temperatures .75, 1 and 1.5, but for hot STaR with the end-to-end reward",
+    "So do sampling temperatures .75, 1 and 1.5, which change the speed, but for hot STaR with the end-to-end reward",
     source="summary; exception second-hand",
     tables=("rl_algorithms",),
 )
 def temperatures(grid: pd.DataFrame) -> Verdict:
-    """Reproduced if at .75 and 1.5 every pair ends above .95 (means over seeds) except hot STaR with the end-to-end
-    reward, which does not; partly if the exception is the only thing that differs."""
+    """Reproduced if after 20 rounds at .75 and 1.5 every pair is above .95 (means over seeds) except hot STaR with the
+    end-to-end reward, which is not, and the speed differs in half of the pairs or more; partly if one of the last two
+    fails.
+
+    The check of the speed (`slower_when_hot`) was added after the table was read.
+    """
     means = cells(grid)
     means = means[means.index.get_level_values("algorithm").isin(PAPER_ALGORITHMS)]
     hot_star = means["star", "r_e2e", 1.5]
     others = means.drop([("star", "r_e2e", 1.5)]).drop(1.0, level="temperature")
-    good = int((others > RECOVERED).sum())
-    text = f"{good} of {len(others)} combinations at .75 and 1.5 above .95, lowest {others.min():.3f}"
-    text += f" ({', '.join(str(part) for part in others.idxmin())}); hot STaR with r_e2e: {hot_star:.3f}"
+    good, rounds = int((others > RECOVERED).sum()), at_round(grid, "end")["step"].max()
+    differ, pairs = slower_when_hot(grid)
+    best = rl_rows(grid).query("algorithm == 'star' and reward == 'r_e2e' and temperature == 1.5")
+    best = best.groupby("step")["greedy_accuracy"].mean()
+    text = f"after {rounds:g} rounds {good} of {len(others)} combinations at .75 and 1.5 above .95, lowest "
+    text += (
+        f"{others.min():.3f} ({', '.join(str(part) for part in others.idxmin())}); hot STaR with r_e2e {hot_star:.3f}"
+    )
+    text += (
+        f", after {best.max():.3f} in round {best.idxmax():g}; the speed differs between .75 and 1.5 in {differ} of "
+    )
+    text += f"{pairs} pairs of algorithm and reward"
     if good < len(others):
         return Verdict(PARTLY if good >= len(others) / 2 else NOT_REPRODUCED, text)
-    return Verdict(REPRODUCED if hot_star <= RECOVERED else PARTLY, text)
+    return Verdict(REPRODUCED if hot_star <= RECOVERED and differ >= pairs / 2 else PARTLY, text)
 
 
 def is_hollow(end: pd.DataFrame) -> pd.Series:
@@ -111,26 +159,109 @@ def is_hollow(end: pd.DataFrame) -> pd.Series:
     "despite the length increase",
 )
 def too_early(early: pd.DataFrame, drift: pd.DataFrame) -> Verdict:
-    """Reproduced if from some start of the first table RL ends with most greedy answers long and accuracy within .1
-    of one half (means over seeds), while from its last start every algorithm ends above .95.
+    """Reproduced if every algorithm ends above .95 from the last start of the first table (means over seeds), while of
+    the runs of the second, STaR from a start without any chain, a share ends long and at chance whose 95 % interval
+    lies above .1 and holds the mean P(long) of the starts, as drift without direction predicts; at least sixty runs
+    are asked for. Partly if some runs do, but fewer were made or the interval is not so.
 
-    Only this was fixed beforehand, and its first half was not met: most early runs fell back to short answers.
-    The second table asks whether single runs do it: STaR on new seeds, at least one run in ten. That criterion was
-    fixed before the second table was made, but after the first was read, so it earns "partly" at most.
+    The first criterion, on the means over seeds of the first table, was not met: its early runs part into long and
+    short ones. This one was fixed before a second table was made, and is the same for all of those.
     """
-    end = at_round(early, "end")
+    end, new = at_round(early, "end"), at_round(drift, "end")
     late = end[end["steps"] == end["steps"].max()].groupby("algorithm")["greedy_accuracy"].mean()
+    hollow, begin = is_hollow(new), at_round(drift, "start")["long_probability"].mean()
+    low, high = interval(hollow.mean(), len(hollow))
     soonest = end[end["steps"] <= 150]
-    new = at_round(drift, "end")
-    means = is_hollow(end.groupby(["algorithm", "steps"])[["greedy_long", "greedy_accuracy"]].mean())
-    text = f"means over seeds are long and at chance from {int(means.sum())} of {len(means)} starts; "
-    text += f"starts up to step 150, STaR and GRPO: {int(is_hollow(soonest).sum())} of {len(soonest)} single runs, "
-    text += f"best accuracy {soonest['greedy_accuracy'].max():.2f}; new seeds, STaR from step 100: "
-    text += f"{int(is_hollow(new).sum())} of {len(new)}, best accuracy {new['greedy_accuracy'].max():.2f}; "
-    text += f"from step {end['steps'].max()}: {late.min():.3f} or more"
-    if late.min() <= RECOVERED:
+    text = f"STaR from step 100: {int(hollow.sum())} of {len(hollow)} runs end long and at chance, a share of "
+    text += f"{rate_text(hollow.mean(), len(hollow))}, mean P(long) of the starts {begin:.2f}; best accuracy "
+    text += f"{new['greedy_accuracy'].max():.2f}; starts up to step 150, STaR and GRPO, "
+    text += f"{soonest['seed'].nunique()} seeds: {int(is_hollow(soonest).sum())} of {len(soonest)} runs; from step "
+    text += f"{end['steps'].max()} greedy accuracy {late.min():.3f} or more"
+    if late.min() <= RECOVERED or not hollow.any():
         return Verdict(NOT_REPRODUCED, text)
-    return Verdict(REPRODUCED if means.any() else PARTLY if is_hollow(new).mean() >= 0.1 else NOT_REPRODUCED, text)
+    enough = len(hollow) >= 60 and low > 0.1 and low <= begin <= high
+    return Verdict(REPRODUCED if enough else PARTLY, text)
+
+
+def half_known(order: pd.DataFrame, early: pd.DataFrame, known: float = 0.75) -> pd.DataFrame:
+    """Starts that lack links, one row each: which links are unknown (mean probability below `known`), what that says of
+    chains (2^-k), and what was measured: chains known, the reward of long answers, accuracy after RL.
+
+    `order` was measured token by token along the same trajectories from which `early` starts.
+    """
+    links = order[(order["kind"] == "long") & order["position"].between(2, order["position"].max() - 1)]
+    start = at_round(early, "start").groupby(["steps", "seed"])[["chain_accuracy", "long_reward"]].mean()
+    end = at_round(early, "end").groupby(["steps", "seed"])["greedy_accuracy"].max()
+    rows = []
+    for (steps, seed), row in start.iterrows():
+        found = links[(links["step"] == steps) & (links["seed"] == seed)]
+        unknown = found.loc[found["probability"] < known, "position"].tolist()
+        if len(found):
+            which = " ".join(map(str, unknown[:6])) + (" ..." if len(unknown) > 6 else "")
+            rows.append(
+                {"step": steps, "seed": seed, "unknown": len(unknown), "which links": which or "none"}
+                | {"2^-k": 0.5 ** len(unknown), "chains known": row["chain_accuracy"]}
+                | {"long earns": row["long_reward"], "best accuracy after RL": end[steps, seed]}
+            )
+    return pd.DataFrame(rows).set_index(["step", "seed"])
+
+
+@claim(
+    "O12",
+    "One unknown link is enough: the end-to-end reward of a long answer is a coin until the last link is known",
+    source="ours",
+    tables=("rl_unknown_links",),
+)
+def unknown_links(table: pd.DataFrame) -> Verdict:
+    """Ours, with k links unknown at the start. Held if (1) from k = 0 every run ends above .95; (2) with the end-to-end
+    reward and k >= 1, P(long) moves without direction (the 95 % t interval of its mean change over runs holds 0)
+    and no run whose links stay unknown ends farther than .1 from one half; (3) with the chain reward and k >= 2
+    P(long) falls in every run. Failed if (1) or (2) fails, undecided if (3) alone does.
+    """
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    k, e2e = start["unknown_links"], start["reward"] == "r_e2e"
+    change = end["long_probability"] - start["long_probability"]
+    lacking = e2e & (k >= 1)
+    mean, (low, high) = mean_interval(change[lacking])
+    stuck = lacking & (end["unknown_links"] >= 1)
+    off = (end["greedy_accuracy"][stuck] - 0.5).abs().max()
+    knows, many = end["greedy_accuracy"][k == 0], change[~e2e & (k >= 2)]
+    text = f"k = 0: {int((knows > RECOVERED).sum())} of {len(knows)} runs end above .95; end-to-end reward, k >= 1: a "
+    text += f"long answer earns {start['long_reward'][lacking].mean():.2f}, P(long) changes by {mean:+.2f} "
+    text += (
+        f"[{low:+.2f}, {high:+.2f}] over {int(lacking.sum())} runs, greedy accuracy of the {int(stuck.sum())} whose "
+    )
+    text += f"links stay unknown within {off:.2f} of one half; chain reward, k >= 2: P(long) falls in "
+    text += f"{int((many < 0).sum())} of {len(many)}, k = 1: it changes by {over_seeds(change[~e2e & (k == 1)], 2)}"
+    if not ((knows > RECOVERED).all() and low <= 0 <= high and not off > 0.1):
+        return Verdict(FAILED, text)
+    return Verdict(HELD if (many < 0).all() else UNDECIDED, text)
+
+
+@claim(
+    "O13",
+    "A coin for a reward lengthens nothing on average",
+    source="ours",
+    tables=("rl_coin",),
+)
+def coin(table: pd.DataFrame) -> Verdict:
+    """Ours, the control. Held if with a coin for a reward the 95 % t interval over seeds of the change of P(long) holds
+    0 for each algorithm, while the true reward brings every run of the same starts above .95; failed otherwise."""
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    change, true = end["long_probability"] - start["long_probability"], end["reward"] == "r_e2e"
+    text, holds = [], bool((end["greedy_accuracy"][true] > RECOVERED).all())
+    for name, part in change[~true].groupby(end["algorithm"][~true]):
+        mean, (low, high) = mean_interval(part)
+        right = end["greedy_accuracy"][part.index]
+        holds &= low <= 0 <= high
+        text.append(
+            f"{name}: P(long) changes by {mean:+.3f} [{low:+.3f}, {high:+.3f}] over {len(part)} seeds, greedy accuracy "
+            f"{right.min():.2f} to {right.max():.2f}"
+        )
+    text.append(
+        f"the true reward: {int((end['greedy_accuracy'][true] > RECOVERED).sum())} of {int(true.sum())} above .95"
+    )
+    return Verdict(HELD if holds else FAILED, "; ".join(text))
 
 
 @claim(
@@ -141,19 +272,88 @@ def too_early(early: pd.DataFrame, drift: pd.DataFrame) -> Verdict:
     quote="we observe length increase for almost all checkpoints",
 )
 def rare_lengthens(table: pd.DataFrame) -> Verdict:
-    """Reproduced if RL makes sampled answers longer, by half at least, from nine starts of ten (all runs pooled).
+    """Reproduced if the exact P(long) more than doubles from nine of ten starts, whatever they know; partly if it does
+    from nine of ten starts that know most chains (chain accuracy above one half): "almost all" depends on where
+    the checkpoints lie.
 
-    The split by what the start knows was added to the evidence after the table was read; the verdict ignores it.
+    The split by what the start knows was added after the first table was read, and fixed before the second was made.
     """
     start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
-    longer = end["mean_length"] > 1.5 * start["mean_length"]
+    doubles = end["long_probability"] > 2 * start["long_probability"]
     knows = start["chain_accuracy"] > 0.5
     accuracy = end.groupby("steps")["greedy_accuracy"].mean()
-    text = f"length grows by half or more in {int(longer.sum())} of {len(longer)} runs: {int(longer[knows].sum())} of "
-    text += f"{int(knows.sum())} whose start knows most chains, {int(longer[~knows].sum())} of {int((~knows).sum())} "
+    text = f"P(long) more than doubles in {int(doubles.sum())} of {len(doubles)} runs: {int(doubles[knows].sum())} of "
+    text += f"{int(knows.sum())} whose start knows most chains, {int(doubles[~knows].sum())} of {int((~knows).sum())} "
     text += "others; greedy accuracy at the end "
     text += ", ".join(f"{value:.2f} (start {steps})" for steps, value in accuracy.items())
-    return Verdict(REPRODUCED if longer.mean() >= 0.9 else PARTLY if longer.mean() >= 0.5 else NOT_REPRODUCED, text)
+    some = len(doubles[knows]) > 0 and doubles[knows].mean() >= 0.9
+    return Verdict(REPRODUCED if doubles.mean() >= 0.9 else PARTLY if some else NOT_REPRODUCED, text)
+
+
+@claim(
+    "C20",
+    "RL needs few samples beside pre-training",
+    source="summary",
+    tables=("rl_algorithms",),
+)
+def few_samples(grid: pd.DataFrame) -> Verdict:
+    """Temperature 1, STaR, REINFORCE and GRPO with both rewards: reproduced if every run reaches .95 with at most a
+    tenth as many answers as its start had demonstrations. Written after the table was read."""
+    runs = grid[(grid["temperature"] == 1.0) & grid["algorithm"].isin(PAPER_ALGORITHMS)]
+    first = first_round(rl_rows(runs), "greedy_accuracy", RECOVERED)
+    answers = first * ANSWERS
+    text = f".95 first measured after {answers.min():,.0f} to {answers.max():,.0f} answers, two rounds apart, in "
+    text += (
+        f"{int(first.notna().sum())} of {len(first)} runs; pre-training took {DEMONSTRATIONS:,} demonstrations, and "
+    )
+    text += f"a million change nothing (C2); {shared_starts(runs)}"
+    holds = first.notna().all() and answers.max() <= DEMONSTRATIONS / 10
+    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
+
+
+@claim(
+    "O14",
+    "With the chain reward RL moves a model no farther than its length has to move",
+    source="ours",
+    tables=("rl_unknown_links",),
+)
+def least_divergence(table: pd.DataFrame) -> Verdict:
+    """Ours, from starts that know all links. Held if after RL with the chain reward the divergence from the start, in
+    nats for an answer, is at most 1.1 times the least that moves P(long) as far (`theory.length_divergence`) in every
+    run; failed if it is more in most. Predicted from `rl_algorithms`, before this table was read.
+    """
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    knows = start["unknown_links"] == 0
+    least = theory.length_divergence(start["long_probability"], end["long_probability"])[knows]
+    ratio, chain = (end["kl_from_start"][knows] / least), end["reward"][knows] == "r_cot"
+    text = f"divergence over the least, chain reward: {over_seeds(ratio[chain], 2)}; end-to-end reward: "
+    text += over_seeds(ratio[~chain], 2)
+    if (ratio[chain] <= 1.1).all():
+        return Verdict(HELD, text)
+    return Verdict(FAILED if (ratio[chain] > 1.1).mean() > 0.5 else UNDECIDED, text)
+
+
+@claim(
+    "O15",
+    "The rounds to recovery do not grow with d",
+    source="ours",
+    tables=("rl_rounds",),
+)
+def rounds_by_size(table: pd.DataFrame) -> Verdict:
+    """Ours. Held if the mean first round with greedy accuracy .95 differs by two at most between all d of which every
+    start knows most chains, and every run of those recovers; failed if it grows by more; undecided with fewer than
+    three such d."""
+    start = at_round(table, "start").set_index("run")
+    first = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
+    runs = start[["d"]].assign(first=first, knows=start["chain_accuracy"] > 0.5)
+    known = runs[runs.groupby("d")["knows"].transform("all")]
+    means = known.groupby("d")["first"].mean()
+    text = "first round at .95: " + ", ".join(
+        f"{over_seeds(part, 1)} at d = {d}" for d, part in known.groupby("d")["first"]
+    )
+    if len(means) < 3:
+        return Verdict(UNDECIDED, text)
+    return Verdict(HELD if known["first"].notna().all() and means.max() - means.min() <= 2 else FAILED, text)
 
 
 def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +374,7 @@ def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
 
 
 def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each d: in how many runs the start knows most chains and RL recovers, and what that cost.
+    """One row for each d: how many chains the starts know, in how many runs RL recovers, and what that cost.
 
     Rounds and tokens (of all rounds together) are means over the runs that recovered.
     """
@@ -182,7 +382,7 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
     updates = table[(table["phase"] == "rl") & table["grad_norm"].notna()]
     runs = updates.groupby("run")["tokens"].sum().to_frame().assign(d=end["d"])
     runs["steps"] = table[table["phase"] == "pretraining"].groupby("run")["step"].max()
-    runs["knows"], runs["recovered"] = start["chain_accuracy"] > 0.5, end["greedy_accuracy"] > RECOVERED
+    runs["knows"], runs["recovered"] = start["chain_accuracy"], end["greedy_accuracy"] > RECOVERED
     runs["wrong"] = start["link_error"]
     runs["first"] = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
     good = runs[runs["recovered"]].groupby("d")
@@ -191,7 +391,7 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
         {
             "pre-training steps": sizes["steps"].max(),
             "wrong links before RL": sizes["wrong"].mean().round(4),
-            "chain known before RL": [f"{n} of {size}" for n, size in sizes["knows"].agg(["sum", "size"]).to_numpy()],
+            "chain known before RL": sizes["knows"].mean().round(3),
             "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
             "first round at .95": good["first"].mean(),
             "tokens written": good["tokens"].mean().round(-2),

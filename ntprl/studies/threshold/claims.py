@@ -168,6 +168,26 @@ def capacity(table: pd.DataFrame) -> Verdict:
     return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if largest else PARTLY, text)
 
 
+@claim(
+    "C21",
+    "Long demonstrations are learned much faster than short ones",
+    source="summary",
+    tables=("learning_order",),
+)
+def long_before_short(order: pd.DataFrame) -> Verdict:
+    """d = 50, three short demonstrations for each long one. Reproduced if in every seed all links of the chain are
+    known with probability .9 by the end, while the right short answer never has a probability above .55. Written
+    after the table was read."""
+    links = order[(order["kind"] == "long") & order["position"].between(2, order["position"].max() - 1)]
+    known = (links["probability"] > 0.9).groupby([links["seed"], links["step"]]).all()
+    first = known[known].reset_index().groupby("seed")["step"].min()
+    best = order[order["kind"] == "short"].groupby("seed")["probability"].max()
+    text = f"all links known from step {', '.join(map(str, first))} on (seeds {', '.join(map(str, first.index))}); the "
+    text += f"right short answer has probability {best.max():.3f} at most, up to step {order['step'].max()}"
+    holds = len(first) == order["seed"].nunique() and best.max() <= 0.55
+    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
+
+
 def moved(table: pd.DataFrame, modulus: int) -> Verdict:
     """Ours. Held if the t interval of the crossing over seeds lies within half the distance to the nearest threshold of
     another modulus, so that K can be read off; failed if it lies outside of that, else undecided.

@@ -32,9 +32,7 @@ def lifted(start: pd.DataFrame, end: pd.DataFrame, p_cot: float) -> tuple[bool, 
     p_long = start["long_probability"] if "long_probability" in start else start["sampled_long"]
     holds = start["greedy_long"].mean() < 0.1 and abs(p_long.mean() - p_cot) <= CALIBRATED
     holds &= after - before >= RAISED and end["greedy_long"].mean() > 0.5
-    text = (
-        f"p_cot = {p_cot:g}: P(long) {p_long.mean():.3f} before RL, greedy accuracy {over_seeds(start['greedy_accuracy'])}"
-    )
+    text = f"p_cot = {p_cot:g}: P(long) {p_long.mean():.3f} before RL, greedy accuracy {over_seeds(start['greedy_accuracy'])}"
     text += f" before and {over_seeds(end['greedy_accuracy'])} after, median greedy length "
     text += f"{start['greedy_median_length'].mean():.0f} before and {end['greedy_median_length'].mean():.0f} after"
     return bool(holds), text
