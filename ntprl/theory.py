@@ -111,6 +111,25 @@ def half_known_rewards(k: int) -> tuple[Fraction, Fraction]:
     return (Fraction(1, 2) if k else Fraction(1)), Fraction(1, 2**k)
 
 
+def kept_chances(
+    d: int, noise: Number = 0, unknown: int = 0, price: Number = 0, reward: str = "r_e2e"
+) -> tuple[Number, Number]:
+    """(long, short): with what chance STaR keeps an answer, K = 2; a round multiplies the odds of long by long/short.
+
+    For if it keeps long answers with chance a and short ones with chance b, of p : (1 - p) it leaves a p : b (1 - p).
+
+    A long answer has d tokens and d - 1 links, of which `unknown` are fair coins and each other one is wrong with
+    probability noise (`chain_success`, `half_known_rewards`); a short one is right half of the time. A right answer is
+    kept with probability 1 - price * tokens, so price < 1/d. With nothing else the factor is 1/(1/2) = 2, and a price
+    of 1/(2 d - 1) makes it 1.
+    """
+    noisy, coins = chain_success(noise, d - 1 - unknown), half_known_rewards(unknown)
+    # a product is right if both of its parts are, or neither
+    end_to_end = (1 + (2 * noisy[0] - 1) * (2 * coins[0] - 1)) / 2
+    right = end_to_end if reward == "r_e2e" else noisy[1] * coins[1]
+    return right * (1 - price * d), (1 - price) / 2
+
+
 def length_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The least KL(new | old), in nats for an answer, of a policy whose P(long) goes from p to q: KL of the two coins.
 

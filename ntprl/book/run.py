@@ -32,6 +32,7 @@ from ntprl.tasks.task import Task
 from ntprl.transformer import Transformer, TransformerConfig
 
 Report = Callable[[str], None]  # gets a line of text now and then
+Watch = Callable[[int, Transformer], None]  # sees (rounds done, model)
 
 
 def require_device(device: str) -> str:
@@ -284,10 +285,12 @@ class Run:
         folder: Path | None = None,
         report: Report | None = None,
         reward: Reward | None = None,
+        watch: Watch | None = None,
     ) -> Recovery:
         """Both phases. With a folder, the trained start is looked for and left there, for other runs too, and a
         killed run goes on from its checkpoint. `reward` replaces the named one; `report` gets a line for each
-        measurement.
+        measurement; `watch` is shown the model at each round, 0 included, before it is measured, and must leave it
+        as it is.
         """
         require(self.rl is not None, "rl", self.rl, "a Reinforcement where both phases are asked for")
         start = self.start
@@ -297,6 +300,8 @@ class Run:
         before = copy.deepcopy(model)
 
         def callback(done: int, model: Transformer) -> dict:
+            if watch is not None:
+                watch(done, model)
             row = self.measure_round(done, model)
             if report is not None and row:
                 report(f"round {done} of {self.rl.rounds}: {row}")
