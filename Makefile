@@ -25,7 +25,7 @@ LONGEST := $(wildcard chapters/06*.md chapters/04*.md chapters/03*.md)
 CHAPTERS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard chapters/*.md))
 EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
 # What the outputs of a chapter depend on, besides its own text ...
-CODE := $(wildcard ntprl/*.py ntprl/*/*.py ntprl/*/*/*.py data/*) tools/execute.py requirements.lock
+CODE := $(wildcard ntprl/*.py ntprl/*/*.py ntprl/*/*/*.py ntprl/*/*/*.js ntprl/*/*/*.css data/*) tools/execute.py requirements.lock
 # ... and what the pages depend on, besides the chapters.
 PAGES := _config.yml _toc.yml references.bib README.md $(wildcard _static/* data/*.md chapters/*/*)
 

@@ -122,6 +122,32 @@ def test_half_known_chains_earn_what_counting_says(k):
     assert theory.half_known_rewards(k) == (last, whole)
 
 
+@pytest.mark.parametrize("reward", ["r_e2e", "r_cot"])
+@pytest.mark.parametrize(("unknown", "price"), [(0, 0), (1, 0), (2, Fraction(1, 20)), (0, Fraction(1, 9))])
+def test_kept_chances_are_what_counting_says(reward, unknown, price, d=5, noise=Fraction(1, 10)):
+    """All 2^(d - 1) ways in which links are right or wrong; the first `unknown` of them by a fair coin."""
+    kept = Fraction(0)
+    chances = [Fraction(1, 2)] * unknown + [noise] * (d - 1 - unknown)
+    for wrong in product((0, 1), repeat=d - 1):
+        weight = Fraction(1)
+        for chance, is_wrong in zip(chances, wrong, strict=True):
+            weight *= chance if is_wrong else 1 - chance
+        is_right = sum(wrong) % 2 == 0 if reward == "r_e2e" else not any(wrong)
+        kept += weight * is_right * (1 - price * d)
+    long, short = theory.kept_chances(d, noise, unknown, price, reward)
+    assert (long, short) == (kept, Fraction(1, 2) * (1 - price))
+
+
+def test_the_odds_of_long_double_and_a_price_stops_them():
+    long, short = theory.kept_chances(10)
+    assert long / short == 2
+    long, short = theory.kept_chances(10, price=Fraction(1, 19))
+    assert long == pytest.approx(short)
+    p = Fraction(1, 4)
+    long, short = theory.kept_chances(10)
+    assert long * p / (long * p + short * (1 - p)) == pytest.approx(theory.star_recursion(p, 1))
+
+
 def test_the_least_divergence_is_met_by_moving_the_length_alone():
     """Any new law over (short, long) x (2 answers each) with P(long) = q costs more than the one that moves q alone."""
     old = np.array([0.45, 0.30, 0.05, 0.20])  # two short, two long: P(long) = .25

@@ -113,9 +113,9 @@ def panel(name: str, heading: str, height: float, drawn: str, described: str, be
 def slider(
     name: str, label: str, low: float, high: float, step: float, value: float, shown: str, more: str = ""
 ) -> str:
-    """A labelled range with its value in words; `more` stands below it."""
+    """A labelled range with its value in words (no <output>, which would take the label); `more` stands below it."""
     return (
-        f'<label class="control"><span>{label} <output data-part="{name}-shown">{shown}</output></span>'
+        f'<label class="control"><span>{label} <b data-part="{name}-shown">{shown}</b></span>'
         f'<input type="range" data-part="{name}" min="{low:g}" max="{high:g}" step="{step:g}" value="{value:g}" '
         f'aria-valuetext="{shown}" autocomplete="off">{more}</label>'
     )

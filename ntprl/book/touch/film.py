@@ -51,9 +51,10 @@ class Film:
         if not self.frames:
             raise InputError("a film without a frame: give its `take` to Run.recover(watch=...)")
         longest, last = self.task.long_length, len(self.frames) - 1
-        # The still picture is the middle: where the answers change.
-        shown = last // 2
-        drawn = panels(self.frames[shown], longest)
+        # The still picture is where the answers change: sampled ones are long about half of the time.
+        means = [np.mean([length for length, _ in frame["sampled"]]) for frame in self.frames]
+        shown = int(np.argmin(np.abs(np.array(means) - longest / 2)))
+        drawn = film_panels(self.frames[shown], longest)
         rounds = [frame["round"] for frame in self.frames]
         controls = (
             '<div class="controls"><div class="whole">'
@@ -102,7 +103,7 @@ def heading(way: str, frame: dict) -> str:
     return f"{WAYS[way]}: {in_words(frame[way])}"
 
 
-def panels(frame: dict, longest: int) -> dict[str, tuple[str, str]]:
+def film_panels(frame: dict, longest: int) -> dict[str, tuple[str, str]]:
     """name -> (what is drawn, what it says in words)."""
     unit = (PANEL - 24) / (longest + 1)  # of one token, gap included
     dashes = f"{unit * 0.75:.3f} {unit * 0.25:.3f}"

@@ -35,15 +35,15 @@ from ntprl.errors import require, require_choice, require_integer, require_numbe
 from ntprl.seeds import numpy_rng
 
 D = 10  # bits
-SAMPLES = 40_000  # demonstrations, and answers of a round, that the chain draws
+SAMPLES = 100_000  # demonstrations, and answers of a round, that the chain draws
 ROUNDS = 10  # at most
 SEED = 0
 HEIGHT = 200  # units, of every panel
 REWARDS = {"r_e2e": "the last bit is right", "r_cot": "every link is right"}
 UNKNOWN = {"0": "none", "1": "one", "2": "two", "3": "three"}
 
-# P(long) of star_table(D, .25, SAMPLES, 5) with seed 0: dots of the still picture
-CHAIN = (0.2516, 0.4092, 0.6077, 0.7782, 0.8719, 0.9165)
+# P(long) over all inputs, of star_table(D, .25, SAMPLES, 5) with seed 0: dots of the still picture
+CHAIN = (0.2508, 0.4068, 0.5990, 0.7671, 0.8682, 0.9198)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def press_rl(p_0: float = 0.25) -> TouchFigure:
     """The figure, set to a share of long answers, in whole per cent, that the model starts with."""
     settings = Settings(p_0)
     shown = 5 if p_0 == 0.25 else 0
-    drawn = panels(settings, shown, CHAIN if shown else ())
+    drawn = press_panels(settings, shown, CHAIN if shown else ())
     controls = (
         '<div class="controls">'
         + slider("p_0", "Long answers at the start:", 5, 70, 1, round(100 * p_0), percent(p_0))
@@ -120,7 +120,7 @@ def press_rl(p_0: float = 0.25) -> TouchFigure:
         '<p class="end">A right answer is kept with chance 1 − price × tokens. A long answer has '
         f"{D} tokens, a short one 1. The chain is the model of the two theorems, with {D} bits: every round it draws "
         f"{SAMPLES:,} answers and is trained on those it keeps, here in this page. Flips and coins are put in while it "
-        "writes.</p>"
+        "writes. Its dots lie near the map, not on it: the map is for all answers there are.</p>"
     )
     long, short = settings.kept
     lines = [f"kept: long {long:.2f}, short {short:.2f}; the odds of long grow by {settings.factor:.2f}"]
@@ -161,7 +161,7 @@ def odds_in_words(odds: float) -> str:
     return f"{decimals(odds, 1)} : 1" if odds >= 1 else f"1 : {decimals(1 / odds, 1)}"
 
 
-def panels(settings: Settings, n: int, chain: Sequence[float]) -> dict[str, tuple[str, str]]:
+def press_panels(settings: Settings, n: int, chain: Sequence[float]) -> dict[str, tuple[str, str]]:
     """name -> (what is drawn, what it says in words), after n rounds; chain: its P(long), round by round."""
     long, short = settings.kept
     factor = settings.factor

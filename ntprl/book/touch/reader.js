@@ -11,7 +11,7 @@ alive("reader", (root, values, part) => {
   const { firstToken, stop, accuracy, flip } = readers;
   const parting = ({ modulus, marked }) => (marked ? 1 : modulus);
   const goesOn = (s) => s.p > flip(parting(s));
-  const greedyAccuracy = (s) => (goesOn(s) ? 1 : 1 / s.modulus);
+  const likeliestAccuracy = (s) => (goesOn(s) ? 1 : 1 / s.modulus);
   const runningSums = ({ x, modulus }) => {
     let sum = 0;
     return x.map((symbol) => (sum = (sum + symbol) % modulus));
@@ -76,7 +76,7 @@ alive("reader", (root, values, part) => {
       said += words(4 + 28 * answer.length + 8, 22, isRight ? "✓ right" : `✗ wrong: it is ${total}`, "bold");
     }
     said += words(4, 58, "right, over all prompts:", "soft");
-    const rates = { greedy: greedyAccuracy(s), sampled: accuracy(p, modulus) };
+    const rates = { greedy: likeliestAccuracy(s), sampled: accuracy(p, modulus) };
     Object.entries(rates).forEach(([name, rate], i) => {
       const y = 68 + 28 * i;
       said += words(4, y + 14, name) + bar(66, y + 2, 200, 16, "track") + bar(66, y + 2, 200 * rate, 16, "right");

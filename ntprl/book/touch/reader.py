@@ -60,7 +60,7 @@ def calibrated_reader(p_cot: float = 0.25, modulus: int = 2, marked: bool = Fals
         "highest": HIGHEST,
     }
     x = prompts_of(modulus)[0]
-    drawn = panels(share / 100, modulus, marked, x)
+    drawn = reader_panels(share / 100, modulus, marked, x)
     heads = headings(x, modulus, marked, share / 100)
     star = theory.threshold(Fraction(1, parting(modulus, marked)))
     flip = f'<span style="--at:{_place(float(star))}" data-part="flip">▲ flips at {star}</span>'
@@ -99,7 +99,7 @@ def calibrated_reader(p_cot: float = 0.25, modulus: int = 2, marked: bool = Fals
         f"P(first token of a long answer)  {percent(theory.first_token_probability(share / 100, k))}\n"
         f"P(stop | that token)             {percent(theory.stop_probability(share / 100, k))}\n"
         f"flips at {star}: greedy answers are {'long' if share / 100 > star else 'short'} here\n"
-        f"right: greedy {percent(greedy_accuracy(share / 100, modulus, marked))}, "
+        f"right: greedy {percent(likeliest_accuracy(share / 100, modulus, marked))}, "
         f"sampled {percent(theory.calibrated_accuracy(share / 100, modulus))}"
     )
     return TouchFigure("reader", "Be the calibrated reader", body, text, values)
@@ -115,7 +115,7 @@ def goes_on(p: float, modulus: int, marked: bool) -> bool:
     return p > float(theory.threshold(Fraction(1, parting(modulus, marked))))
 
 
-def greedy_accuracy(p: float, modulus: int, marked: bool) -> float:
+def likeliest_accuracy(p: float, modulus: int, marked: bool) -> float:
     """Share of prompts whose likeliest answer is right: all, or those that a guess gets."""
     return 1.0 if goes_on(p, modulus, marked) else 1 / modulus
 
@@ -169,7 +169,7 @@ def rows_drawn(rows: list[Row], note: str) -> str:
     return drawn + words(4, 145, note, "soft")
 
 
-def panels(
+def reader_panels(
     p: float, modulus: int, marked: bool, x: list[int], written: int | None = None
 ) -> dict[str, tuple[str, str]]:
     """name -> (what is drawn, what it says in words); of the greedy answer `written` tokens stand already, or all."""
@@ -200,7 +200,7 @@ def panels(
         said += words(end, 22, "✓ right" if is_right else f"✗ wrong: it is {sums[-1]}", "bold")
     said += words(4, 58, "right, over all prompts:", "soft")
     rates = {
-        "greedy": greedy_accuracy(p, modulus, marked),
+        "greedy": likeliest_accuracy(p, modulus, marked),
         "sampled": float(theory.calibrated_accuracy(p, modulus)),
     }
     for i, (name, rate) in enumerate(rates.items()):
