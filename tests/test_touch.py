@@ -264,6 +264,26 @@ class TestInBrowser:
         sheet.page.evaluate("document.documentElement.dataset.theme = 'dark'")
         assert luminance(sheet.page.evaluate(face)) < 0.1
 
+    def test_it_lives_where_a_notebook_puts_it(self, figure, opened):
+        """Jupyter sets the HTML of an output, which runs no script, and then puts its scripts in anew."""
+        sheet = opened(figure())
+        alive = sheet.page.evaluate(
+            """html => {
+                document.body.innerHTML = '<div class="jp-OutputArea"></div>'.repeat(2);
+                for (const area of document.body.children) {
+                    area.innerHTML = html;
+                    for (const old of area.querySelectorAll('script')) {
+                        const fresh = document.createElement('script');
+                        fresh.textContent = old.textContent;
+                        old.replaceWith(fresh);
+                    }
+                }
+                return [...document.querySelectorAll('.touch')].map(root => root.hasAttribute('data-alive'));
+            }""",
+            figure()._repr_html_(),
+        )
+        assert alive == [True, True]
+
     def test_every_control_is_reached_by_key_and_has_a_name(self, figure, opened):
         sheet = opened(figure())
         controls = sheet.root.locator("input, select, button")

@@ -39,7 +39,7 @@ SAMPLES = 100_000  # demonstrations, and answers of a round, that the chain draw
 ROUNDS = 10  # at most
 SEED = 0
 HEIGHT = 200  # units, of every panel
-REWARDS = {"r_e2e": "the last bit is right", "r_cot": "every link is right"}
+REWARDS = {"r_e2e": "last bit right", "r_cot": "all links right"}
 UNKNOWN = {"0": "none", "1": "one", "2": "two", "3": "three"}
 
 # P(long) over all inputs, of star_table(D, .25, SAMPLES, 5) with seed 0: dots of the still picture
@@ -95,7 +95,7 @@ def press_rl(p_0: float = 0.25) -> TouchFigure:
     drawn = press_panels(settings, shown, CHAIN if shown else ())
     controls = (
         '<div class="controls">'
-        + slider("p_0", "Long answers at the start:", 5, 70, 1, round(100 * p_0), percent(p_0))
+        + slider("p_0", "Long at the start:", 5, 70, 1, round(100 * p_0), percent(p_0))
         + slider("price", "Price of a token:", 0, 90, 5, 0, "0")
         + slider("noise", "A link is flipped:", 0, 20, 1, 0, "0 %")
         + choice("unknown", "Links that are coins", UNKNOWN, "0")
