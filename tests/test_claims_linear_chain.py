@@ -247,8 +247,8 @@ MANY = dict(drawn=1000)  # so that a failure is not for want of long samples
 def test_failing_without_data_is_only_part_of_it():
     verdict, text = claims.rare_on_the_chain(rare())
     assert verdict == PARTLY
-    assert "0.50 to 0.50 (d = 20, 0.0381 long in pre-training)" in text and "1.00 to 1.00 (d = 12, 240 long)" in text
-    assert "at chance being within 0.1 of one half" in text
+    assert "0.50 to 0.50 (d = 20, 0.0381 long)" in text and "1.00 to 1.00 (d = 12, 240 long)" in text
+    assert "at chance within 0.1 of one half" in text
     assert claims.rare_on_the_chain(rare(**MANY)).verdict == REPRODUCED
 
 
@@ -370,7 +370,7 @@ def test_c14_needs_both_sides():
 def test_c15_needs_both_sides_and_says_what_is_missing():
     check = CLAIMS["C15"].criterion
     verdict, text = check(rare(), rare_runs())
-    assert verdict == PARTLY and text.startswith("RL fails where there were fewer long samples than links")
+    assert verdict == PARTLY and text.startswith("at the d judged there were fewer long samples than links")
     assert check(rare(**MANY), rare_runs()).verdict == PARTLY
     assert check(rare(few=0.9), rare_runs()).verdict == NOT_REPRODUCED
     assert check(rare(), rare_runs(failing=0.9)).verdict == NOT_REPRODUCED

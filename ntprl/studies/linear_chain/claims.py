@@ -287,10 +287,10 @@ def rare_on_the_chain(rare: pd.DataFrame) -> Verdict:
     many = ends[ends["n_samples"] > 100 * ends["d"] ** 2]
     large = failing[failing["d"] >= 16]
     text = f"p_0 = 2^-d, 100 d^2 samples, {rare['seed'].nunique()} seeds: greedy answers right on " + ", ".join(
-        f"{row.lowest:.2f} to {row.highest:.2f} (d = {row.d}, {row.long_samples:.3g} long in pre-training)"
+        f"{row.lowest:.2f} to {row.highest:.2f} (d = {row.d}, {row.long_samples:.3g} long)"
         for row in failing.itertuples()
     )
-    text += f", at chance being within {STAYS_AT_CHANCE:g} of one half; "
+    text += f", long samples being means of pre-training, and at chance within {STAYS_AT_CHANCE:g} of one half; "
     text += f"{control['lowest'].min():.3f} or more with p_0 = .25; p_0 = 2^-d, 20 d 2^d samples: "
     text += ", ".join(
         f"{row.lowest:.2f} to {row.highest:.2f} (d = {row.d}, {row.long_samples:.3g} long)" for row in many.itertuples()
@@ -366,9 +366,9 @@ def rounds_of_the_transformer(recursion: pd.DataFrame, rare: pd.DataFrame) -> Ve
     takeoff = median_takeoff(rare)
     found = laws(takeoff)
     ratio = found["log"] / found["reciprocal"]
-    text += f"; one step a round, {takeoff['seed'].nunique()} seeds, whose starts the algorithms share: half of the "
-    text += "greedy answers are long after " + "; ".join(
-        f"{at_shares(runs)} rounds ({name}), off by {found.loc[name, 'log']:.1f} from a + b log2((1 - p)/(2p)) and by "
+    text += f"; one step a round, {takeoff['seed'].nunique()} seeds, whose starts the algorithms share: rounds until "
+    text += "half of the greedy answers are long " + "; ".join(
+        f"{at_shares(runs)} ({name}), off by {found.loc[name, 'log']:.1f} from a + b log2((1 - p)/(2p)) and by "
         f"{found.loc[name, 'reciprocal']:.1f} from a + c/p, ratio {ratio[name]:.2f}"
         for name, runs in takeoff.groupby("algorithm")
     )
@@ -433,7 +433,7 @@ def exponentially_rare(chain: pd.DataFrame, transformer: pd.DataFrame) -> Verdic
     """Both sides, each by its own criterion; the weaker decides. How the samples needed grow with d is O9."""
     word, text = both_sides(rare_on_the_chain(chain), rare_on_the_transformer(transformer))
     if word == PARTLY:
-        text = f"RL fails where there were fewer long samples than links: no data, no learning, no law in d; {text}"
+        text = f"at the d judged there were fewer long samples than links: no data, no learning, no law in d; {text}"
     return Verdict(word, text)
 
 
