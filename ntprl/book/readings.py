@@ -41,6 +41,13 @@ def settled_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
     return later.reindex(below.index)
 
 
+def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: p_cot, algorithm, seed, takeoff: the first round with half of all greedy answers long."""
+    rl = rl_rows(table)
+    runs = rl.groupby("run")[["p_cot", "algorithm", "seed"]].first()
+    return runs.assign(takeoff=first_round(rl, "greedy_long", 0.5)).reset_index()
+
+
 def recursion_errors(table: pd.DataFrame) -> pd.DataFrame:
     """One row a round: share of long answers, the prediction from the round before, and that from the start."""
     rl = rl_rows(table).sort_values(["run", "step"])
