@@ -65,7 +65,10 @@ def test_it_is_a_task_with_the_lengths_it_says():
         assert prompts.shape == (5, task.prompt_length)
         assert task.long(prompts).shape == (5, task.long_length + 1)
         assert task.short(prompts).shape == (5, task.short_length + 1)
-        assert task.prompts(0, np.random.default_rng(1)).shape == (0, task.prompt_length)
+        none = task.prompts(0, np.random.default_rng(1))
+        assert none.shape == (0, task.prompt_length)
+        assert task.long(none).shape == (0, task.long_length + 1)
+        assert task.short(none).shape == (0, task.short_length + 1)
 
 
 def test_texts_come_back_from_their_tokens():

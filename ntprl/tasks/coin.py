@@ -123,7 +123,7 @@ class CoinProblems:
         told = prompts[:, 5 : 5 + 4 * self.people].reshape(len(rows), self.people, 4)
         steps[:, :, 0], steps[:, :, 3] = IDS[";"], IDS[","]
         steps[:, :, 1:3], steps[:, :, 4] = told[:, :, :2], shown[:, 1:]
-        rows[:, 1:-2] = steps.reshape(len(rows), -1)
+        rows[:, 1:-2] = steps.reshape(len(rows), 5 * self.people)
         rows[:, -2], rows[:, -1] = IDS["."], EOS_ID
         return rows
 
