@@ -275,7 +275,7 @@ def test_every_seed_of_the_race_is_reported(benchmarks, monkeypatch):
         return {"seed": run.seed, "contestant": name}
 
     monkeypatch.setattr(benchmarks, "to_goal", to_goal)
-    for benchmark, n in ((benchmarks.LIVE, 10), (benchmarks.OLDER, 5)):
+    for benchmark, n in ((benchmarks.LIVE, 10), (benchmarks.OLDER, 3)):
         ran.clear()
         rows = benchmarks.race_to_goal(benchmarks.Sizes(), benchmark)
         assert [steps for _, steps, _ in ran[:2]] == [5, 5]  # the short runs that do not count
@@ -602,4 +602,6 @@ def test_the_page_draws_every_ratio_where_it_is_and_speaks_to_readers(script):
     drawn = [float(place) for place in re.findall(r'class="dot" style="left:([\d.]+)%"', page)]
     expected = 100 * np.log(ratios["median"] / 0.5) / np.log(200)  # from 1/2 to 100, logarithmic
     assert sorted(drawn) == pytest.approx(sorted(expected), abs=0.06)
+    assert page.count(" repetitions</span>") == (ratios["n"] < 5).sum()
+    assert performance.dots(table.assign(n=3)).count("3 repetitions</span>") == performance.dots(table).count("beside")
     assert not re.search(r"(?i)\b(bars?|aims?|not met)\b", page)

@@ -74,8 +74,8 @@ INTRODUCTION = """\
 A chapter that runs while you read has to be fast on a laptop. How fast is it beside what one would otherwise
 use? Both sides get the same model, data and arithmetic, and before anything is timed their losses, gradients,
 weights or answers must agree. A time says little without its machine, so the results are ratios: at 3, this
-book's code does three times as much in the same time. A dot is the median of five repetitions or more, its line
-their range.
+book's code does three times as much in the same time. A dot is the median of five repetitions or more,
+or of as many as its label says, its line their range.
 """
 
 WHY = """\
@@ -127,7 +127,8 @@ the rounds that it adds, come on top.
 """
 
 METHOD = """\
-- One process. A repetition that does not count, then five or more, in which the order of the contestants rotates.
+- One process. A repetition that does not count, then five or more (or as many as the line says), in which the order of
+  the contestants rotates.
   A ratio is taken within a repetition, since a machine's speed drifts. Shown are the median of those ratios and
   their range.
 - The peers have every setting that we know to make them faster without changing what is learned.
@@ -248,6 +249,8 @@ def dots(table: pd.DataFrame) -> str:
             if row["n"] == 0:
                 lines.append(f'<div class="row"><span>{label}</span><span></span><span>{summary.NOT_RUN}</span></div>')
                 continue
+            if row["n"] < 5:
+                label += f", {row['n']} repetitions"
             left, right, dot = (place(row[key]) for key in ("min", "max", "median"))
             marks = f'<span class="one" style="left:{place(1)}%"></span>'
             marks += f'<span class="range" style="left:{left}%;width:{round(right - left, 1)}%"></span>'
