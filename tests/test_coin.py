@@ -18,8 +18,7 @@ from ntprl.tasks.coin import (
     TURNS,
     VOCABULARY,
     CoinProblems,
-    decode,
-    encode,
+    tokens_of,
 )
 from ntprl.tasks.task import PAD, Task
 
@@ -42,7 +41,7 @@ def read(text: str) -> list[str]:
 
 def test_the_docstring_s_problem():
     task = CoinProblems(people=3)
-    prompt = np.array([encode(DOCSTRING)])
+    prompt = np.array([tokens_of(DOCSTRING)])
     assert task.text(task.long(prompt)[0]) == " heads; Eve turns, tails; Tom watches, tails; Ivan moves, heads."
     assert task.text(task.short(prompt)[0]) == " heads."
     assert CoinProblems(people=3, marked=True).text(CoinProblems(3, True).short(prompt)[0]) == " finally heads."
@@ -73,14 +72,14 @@ def test_it_is_a_task_with_the_lengths_it_says():
 
 def test_texts_come_back_from_their_tokens():
     for prompt in PROMPTS[:20]:
-        assert encode(decode(prompt)) == prompt.tolist()
+        assert tokens_of(TASK.text(prompt)) == prompt.tolist()
     assert len(set(VOCABULARY)) == len(VOCABULARY)
     assert not set(TURNS) & set(LEAVES) and len(set(NAMES)) == len(NAMES) == 30 and len(SIDES) == 10
 
 
 def test_a_text_of_other_words_is_refused(refused):
     with refused("flips"):
-        encode("The coin flips")
+        tokens_of("The coin flips")
 
 
 def test_sides_and_turns_are_fair_and_prompts_differ():
@@ -117,8 +116,8 @@ def test_a_wrong_link_is_seen_by_the_chain_reward_alone():
     "text", [" heads", ".", "", " heads. heads", " heads;", " heads Eve.", " finally.", " heads. Eve."]
 )
 def test_answers_that_do_not_end_in_a_side_and_a_stop_say_nothing(text):
-    assert TASK.final(np.array([[*encode(text), EOS_ID]]))[0] == PAD
-    assert TASK.final(np.array([[*encode(" heads."), IDS[";"]]]))[0] == PAD  # never ends
+    assert TASK.final(np.array([[*tokens_of(text), EOS_ID]]))[0] == PAD
+    assert TASK.final(np.array([[*tokens_of(" heads."), IDS[";"]]]))[0] == PAD  # never ends
 
 
 @given(st.lists(st.integers(0, len(VOCABULARY) - 1), min_size=1, max_size=60))

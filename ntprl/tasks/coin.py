@@ -38,7 +38,7 @@ OTHER = {IDS[f" {a}"]: IDS[f" {b}"] for sides in THINGS.values() for a, b in (si
 TURNING = np.array([IDS[f" {verb}"] for verb in TURNS])
 
 
-def encode(text: str) -> list[int]:
+def tokens_of(text: str) -> list[int]:
     """Token ids of a text. Raises InputError for a piece that is not in the vocabulary."""
     tokens, rest = [], text
     while rest:
@@ -48,11 +48,6 @@ def encode(text: str) -> list[int]:
         tokens.append(IDS[piece])
         rest = rest[len(piece) :]
     return tokens
-
-
-def decode(tokens: np.ndarray) -> str:
-    """The text of one row of tokens, padding and end left out."""
-    return "".join(VOCABULARY[token] for token in tokens if token not in (PAD, EOS_ID))
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ class CoinProblems:
                 text += f" {NAMES[name]} {verbs[rng.integers(len(verbs))]} it."
             text += f" The {thing} shows"
             if (uniform(text, "test") < self.test_share) == test:
-                rows.append(encode(text))
+                rows.append(tokens_of(text))
         return np.array(rows, dtype=np.int64).reshape(n, self.prompt_length)
 
     def states(self, prompts: np.ndarray) -> np.ndarray:
@@ -153,4 +148,4 @@ class CoinProblems:
 
     def text(self, tokens: np.ndarray) -> str:
         """One row of tokens as text, padding and end left out."""
-        return decode(tokens)
+        return "".join(VOCABULARY[token] for token in tokens if token not in (PAD, EOS_ID))
