@@ -20,6 +20,9 @@ ALONE := env OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 # One chapter, by the start of its name, for `make refresh CHAPTER=02`; empty means all of them.
 CHAPTER ?=
 
+# Where `make bench` takes its times: cpu, cuda or cuda:N.
+DEVICE ?= cpu
+
 # The longest first, so that chapters that run side by side end together.
 LONGEST := $(wildcard chapters/06*.md chapters/04*.md chapters/03*.md)
 CHAPTERS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard chapters/*.md))
@@ -54,9 +57,13 @@ refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of
 	    | $(ALONE) xargs -n 1 -P $(JOBS) $(BIN)/python tools/execute.py
 	$(BIN)/python tools/readme.py
 
-bench: $(READY) ## time everything beside its peers, on an idle machine: 18 minutes on two cores
+bench: $(READY) ## time everything beside its peers, on an idle machine, in half an hour; DEVICE=cuda: on a GPU
+ifeq ($(DEVICE),cpu)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python tools/performance.py
+else
+	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --out benchmarks/gpu.csv
+endif
 
 clean: ## remove all that can be made again, .venv included
 	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -24,7 +25,7 @@ from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
-from ntprl.transformer import Transformer
+from ntprl.transformer import ROTARY_BASE, Transformer
 
 try:
     import accelerate
@@ -91,8 +92,38 @@ def as_gpt2(model: Transformer, eos: int, gelu: str = "gelu_pytorch_tanh") -> tr
     return gpt2.to(model.embed.weight.device)
 
 
+def as_mistral(model: Transformer, eos: int) -> transformers.MistralForCausalLM:
+    """The same function; no sliding window, keys and values for every head. What is one product here is three there."""
+    c = model.config
+    mistral = transformers.MistralForCausalLM(transformers.MistralConfig(
+        vocab_size=c.vocab_size, max_position_embeddings=c.max_length + 1, hidden_size=c.width,
+        intermediate_size=c.hidden_size, num_hidden_layers=c.n_layer, num_attention_heads=c.n_head,
+        num_key_value_heads=c.n_head, hidden_act="silu", rms_norm_eps=model.norm.eps, sliding_window=None,
+        rope_parameters={"rope_type": "default", "rope_theta": ROTARY_BASE}, attention_dropout=0.0,
+        tie_word_embeddings=False, bos_token_id=eos, eos_token_id=eos, attn_implementation="sdpa", use_cache=False,
+    ))  # fmt: skip
+    weights = {"model.embed_tokens": model.embed.weight, "model.norm": model.norm.weight, "lm_head": model.head.weight}
+    for i, block in enumerate(model.blocks):
+        attention, feed_forward = block.attention, block.feed_forward
+        q, k, v = attention.qkv.weight.chunk(3)
+        gate, value = feed_forward.up.weight.chunk(2)
+        mine = {"input_layernorm": block.norm_1.weight, "post_attention_layernorm": block.norm_2.weight}
+        mine |= {f"self_attn.{name}_proj": rows for name, rows in zip("qkv", (q, k, v), strict=True)}
+        mine |= {"self_attn.o_proj": attention.out.weight, "mlp.down_proj": feed_forward.down.weight}
+        mine |= {"mlp.gate_proj": gate, "mlp.up_proj": value}
+        weights |= {f"model.layers.{i}.{name}": tensor for name, tensor in mine.items()}
+    mistral.load_state_dict({f"{name}.weight": tensor for name, tensor in weights.items()})
+    mistral.generation_config.use_cache = True
+    return mistral.to(model.embed.weight.device)
+
+
+def as_library(model: Transformer, eos: int) -> transformers.PreTrainedModel:
+    """The same function, by transformers' model of its style; GELU in one operator."""
+    return (as_gpt2 if model.config.style == "gpt2" else as_mistral)(model, eos)
+
+
 def generate(
-    gpt2: transformers.GPT2LMHeadModel,
+    theirs: transformers.PreTrainedModel,
     eos: int,
     prompts: np.ndarray,
     max_new: int,
@@ -104,7 +135,7 @@ def generate(
     if sampled:
         how = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "num_return_sequences": group}
     with torch.inference_mode():
-        texts = gpt2.generate(
+        texts = theirs.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new, use_cache=True, eos_token_id=eos,
             pad_token_id=eos, **how,
         )  # fmt: skip
@@ -140,10 +171,10 @@ class Batches(torch.utils.data.IterableDataset):
 
 
 def make_trainer(
-    gpt2: transformers.GPT2LMHeadModel, run: Run, config: PretrainConfig, device: str = "cpu"
+    theirs: transformers.PreTrainedModel, run: Run, config: PretrainConfig, device: str = "cpu"
 ) -> transformers.Trainer:
     """Trainer on the demonstrations, rates and optimiser of `pretrain`; it writes and says nothing."""
-    optimizer = make_optimizer(gpt2, config.lr)  # what optim="adamw_torch_fused" makes
+    optimizer = make_optimizer(theirs, config.lr)  # what optim="adamw_torch_fused" makes
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: learning_rate(config, s) / config.lr)
     args = transformers.TrainingArguments(
         tempfile.gettempdir(), max_steps=config.steps, max_grad_norm=1.0, use_cpu=device == "cpu",
@@ -151,13 +182,13 @@ def make_trainer(
         dataloader_num_workers=0, dataloader_pin_memory=device != "cpu", logging_nan_inf_filter=False,
         report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no", eval_strategy="no",
     )  # fmt: skip
-    trainer = transformers.Trainer(gpt2, args, itemgetter(0), Batches(run), optimizers=(optimizer, rates))
+    trainer = transformers.Trainer(theirs, args, itemgetter(0), Batches(run), optimizers=(optimizer, rates))
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
 
 def make_grpo_trainer(
-    gpt2: transformers.GPT2LMHeadModel,
+    theirs: transformers.PreTrainedModel,
     task: Parity,
     config: PosttrainConfig,
     reward: Reward,
@@ -197,7 +228,7 @@ def make_grpo_trainer(
         logging_strategy="no", eval_strategy="no",
     )  # fmt: skip
     data = datasets.Dataset.from_dict({"prompt": texts})
-    trainer = trl.GRPOTrainer(gpt2, judge, args, data, processing_class=tokenizer, rollout_func=given)
+    trainer = trl.GRPOTrainer(theirs, judge, args, data, processing_class=tokenizer, rollout_func=given)
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
@@ -212,11 +243,11 @@ def rotate(names: list[str], repetitions: int) -> Iterator[tuple[int, int, str]]
             yield repetition, order, names[(order + repetition) % len(names)]
 
 
-def once(work: Callable[[int], np.ndarray], count: Callable[[np.ndarray], int]) -> Contestant:
+def once(work: Callable[[int], np.ndarray], count: Callable[[np.ndarray], int], device: str = "cpu") -> Contestant:
     """One call of `work` is one measurement."""
 
     def run(repetition, now):
-        clock = Clock(0, 1, now=now)
+        clock = Clock(0, 1, device, now)
         clock.tick(0)
         answers = work(repetition)
         clock.tick(1)
@@ -225,16 +256,18 @@ def once(work: Callable[[int], np.ndarray], count: Callable[[np.ndarray], int]) 
     return run
 
 
-def measure(benchmark: str, state: str, contestants: dict, repetitions: int, unit: str) -> list[dict]:
-    """A row for each contestant and repetition; operations and bytes are counted in repetition 0."""
+def measure(
+    benchmark: str, state: str, contestants: dict, repetitions: int, unit: str, counted: bool = True
+) -> list[dict]:
+    """A row for each contestant and repetition; operations and bytes are counted in repetition 0 if `counted`."""
     rows, counts, names = [], {}, list(contestants)
     for repetition, order, name in rotate(names, repetitions):
         if order == 0:
             say(f"{benchmark}, {state}: repetition {repetition} of {repetitions}")
         if repetition == 0:
-            with counting() as now:
-                _, n, counted = contestants[name](0, now)
-            counts[name] = dict(zip(("mflop", "mbyte"), counted / n / 1e6, strict=True))
+            with counting() if counted else nullcontext(lambda: np.full(2, np.nan)) as now:
+                _, n, found = contestants[name](0, now)
+            counts[name] = dict(zip(("mflop", "mbyte"), found / n / 1e6, strict=True))
             continue
         seconds, n, _ = contestants[name](repetition, lambda: np.zeros(2))
         row = {"benchmark": benchmark, "state": state, "repetition": repetition, "order": order, "contestant": name}
@@ -256,7 +289,8 @@ def print_rates(runs: pd.DataFrame) -> None:
         table = rate.agg(STATISTICS).T.round(1).rename_axis(None)
         table = table.join(ratio.agg(STATISTICS).T.round(2).add_prefix("x "))
         for kind in ("mflop", "mbyte"):
-            table[f"{kind}/{unit}"] = by_name[kind].first().round(2)
+            if kind in part:
+                table[f"{kind}/{unit}"] = by_name[kind].first().round(2)
         print(
             f"\n{benchmark}, {state}; {unit}s/s, x: the first line as a multiple of each\n{table.to_string()}",
             flush=True,

@@ -1,6 +1,7 @@
 """How fast is reinforcement learning with ntprl beside TRL's GRPOTrainer, and what does each trick bring?
 
-One model (GPT-2 style, 2 layers, width 64, float32), pre-trained by ntprl on d = 50, p_cot = .25, in three states:
+One model (GPT-2 style but for the last contest, 2 layers, width 64, float32), pre-trained by ntprl on d = 50,
+p_cot = .25, in three states:
 
     before       after pre-training: a quarter of the answers are long
     after        after reinforcement learning: all are long and most are right, so that few groups carry a signal
@@ -11,12 +12,14 @@ One model (GPT-2 style, 2 layers, width 64, float32), pre-trained by ntprl on d 
               distance from the start), which is in its time; `one_round` is the same without that
     generate  tokens a second, EOS included, of generation: 8 or 64 answers to each of 64 prompts, 1 to each of 512
     ablation  `one_round` with one of TRICKS at a time taken away
-    goal      seconds from random weights to greedy accuracy .99: short pre-training, then GRPO with an evaluation
-              after each round. Evaluations, and the rollouts drawn before the last of them, are in. Beside it the
-              same by Trainer and GRPOTrainer. A repetition is a seed
+    goal      seconds from random weights to greedy accuracy .99: pre-training, then GRPO with an evaluation after each
+              round. Evaluations, and the rollouts drawn before the last of them, are in. Beside it the same by
+              Trainer and GRPOTrainer. A repetition is a seed, and all seeds are in the table. Two recipes, in turn
+              within one run: "goal mistral", that of the live run of chapter 4 (Mistral style, the laptop profile's
+              250 steps; beside it MistralForCausalLM), and "goal", the older one (GPT-2 style, 500 steps, fewer seeds)
 
-1. Equality. From the same answers both sides compute the same gradient; both generators write answers with the same
-   lengths and rewards within sampling error. Else the script stops with one line.
+1. Equality. From the same answers both sides compute the same gradient, in both styles; both generators write answers
+   with the same lengths and rewards within sampling error. Else the script stops with one line.
 2. Time. One process; a repetition that does not count, then --rounds of them, the order rotating. A trainer's
    time runs from the end of its first step to the end of its last (a TrainerCallback): set-up is not in it. The
    learning rate is 1e-8 on both sides, so that the weights, hence the lengths, stay. Ratios are within a repetition.
@@ -48,7 +51,7 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
-from common import Clock, Contestant, as_gpt2, cut, generate, measure, once, say
+from common import Clock, Contestant, as_gpt2, as_library, cut, generate, measure, once, say
 from limits import shares
 from torch.nn import functional as F
 
@@ -60,7 +63,7 @@ from ntprl.posttrain import PosttrainConfig, Reward, judged, posttrain, update
 from ntprl.pretrain import make_optimizer, pretrain
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.studies.recovery.runs import RECOVERY
+from ntprl.studies.recovery.runs import RECOVERY, recovery
 from ntprl.studies.threshold.runs import PRETRAINING
 from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD, lengths
@@ -75,6 +78,7 @@ except ImportError as error:
 
 Contestants = dict[str, Contestant]
 PEERS = "Trainer and GRPOTrainer"
+LIVE, OLDER = "goal mistral", "goal"  # recipes of the race to the goal, as its rows are called
 STILL = 1e-8  # a learning rate that leaves the weights as they are
 
 
@@ -87,8 +91,10 @@ class Sizes:
     group: int = 8  # answers to each
     timed: int = 2  # rounds of a trainer in one measurement
     checked: int = 256  # prompts whose answers are compared before timing
-    short_steps: int = 500  # goal: of pre-training
-    seeds: int = 5
+    seeds: int = 10  # goal: with the recipe of the live run, 0 to 9
+    live_steps: int = 0  # its pre-training; 0: the profile's
+    gpt2_seeds: int = 3  # goal: with the older recipe, which takes twice as long
+    short_steps: int = 500  # its pre-training
     max_rounds: int = 60
     n_eval: int = 512
     goal: float = 0.99
@@ -98,7 +104,7 @@ class Sizes:
         return PosttrainConfig(rollouts=self.prompts * self.group, group=self.group, lr=STILL)
 
 
-SMOKE = Sizes(4, 60, 4, 16, 4, 1, 32, 30, 1, 2, 32, 0.9)
+SMOKE = Sizes(4, 60, 4, 16, 4, 1, 32, 1, 30, 1, 30, 2, 32, 0.9)
 NAMES = ("grpo", "generate", "ablation", "goal")
 TRICKS = {  # name -> what is done without it
     "shared answers": "generation reads every prompt 8 times and every answer on its own",
@@ -197,15 +203,15 @@ def gradient_difference(model: Transformer, task: Parity, config: PosttrainConfi
         return {"prompt_ids": copies, "completion_ids": ids, "logprobs": None}
 
     theirs, mine = Gradient(), Gradient(list(model.parameters()))
-    gpt2, one = as_gpt2(model, task.eos), replace(config, rounds=1)
-    trainer = common.make_grpo_trainer(gpt2, task, one, reward, 0, splits, given)
+    library, one = as_library(model, task.eos), replace(config, rounds=1)
+    trainer = common.make_grpo_trainer(library, task, one, reward, 0, splits, given)
     trainer.add_callback(theirs)
     trainer.train()
     update(model, model, mine, config, [pack_without(prompts, answers, *weights)])
     with torch.no_grad():
         for parameter, gradient in zip(mine.parameters, mine.kept, strict=True):
             parameter.copy_(gradient)  # so that it takes their layout
-    layout = dict(as_gpt2(model, task.eos).named_parameters())
+    layout = dict(as_library(model, task.eos).named_parameters())
     a, b = (torch.cat([of[name].flatten() for name in theirs.kept]) for of in (layout, theirs.kept))
     difference = ((a - b).norm() / b.norm()).item()
     if not difference <= 1e-3:  # NaN stops here too
@@ -219,7 +225,7 @@ def compare_answers(model: Transformer, task: Parity, s: Sizes) -> dict[str, flo
     torch.manual_seed(0)
     both = {
         "ntprl": sample(model, prompts, task.eos, max_new, 1.0, torch_rng(0, "evaluation"), s.group),
-        "transformers": cut(generate(as_gpt2(model, task.eos), task.eos, prompts, max_new, s.group), task.eos),
+        "transformers": cut(generate(as_library(model, task.eos), task.eos, prompts, max_new, s.group), task.eos),
     }
     reward = {side: task.r_e2e(np.repeat(prompts, s.group, axis=0), answers) for side, answers in both.items()}
     length = {side: lengths(answers, task.eos) for side, answers in both.items()}
@@ -290,17 +296,24 @@ class Reached(Exception):
     """Stops `posttrain`."""
 
 
+def recipe(benchmark: str, s: Sizes, seed: int) -> Run:
+    """The first phase of a run to the goal; the second is GRPO, the same for all."""
+    if benchmark == LIVE:
+        return recovery("laptop", s.live_steps, d=s.d, p_cot=0.25, seed=seed).start
+    return change(PRETRAINING, d=s.d, p_cot=0.25, steps=s.short_steps, seed=seed)
+
+
 def to_goal(run: Run, s: Sizes, name: str) -> dict:
     """Seconds from random weights to the goal, by ntprl or by Trainer and GRPOTrainer."""
     task, spent, accuracy = run.task, [], []
     model, max_new = run.model.build(run, "cpu", None), task.long_length + 1
-    gpt2, peer = as_gpt2(model, task.eos), name == PEERS
+    library, peer = as_library(model, task.eos), name == PEERS
     config = replace(s.round, rounds=s.max_rounds, lr=PosttrainConfig.lr)
 
     def reached(done: int) -> bool:
         begin, prompts = time.perf_counter(), task.prompts(s.n_eval, numpy_rng(run.seed, "evaluation", done))
         if peer:
-            answers = cut(generate(gpt2, task.eos, prompts, max_new, sampled=False), task.eos)
+            answers = cut(generate(library, task.eos, prompts, max_new, sampled=False), task.eos)
         else:
             answers = greedy(model, prompts, task.eos, max_new)
         accuracy.append(task.r_e2e(prompts, answers).mean())
@@ -323,18 +336,17 @@ def to_goal(run: Run, s: Sizes, name: str) -> dict:
         return time.perf_counter() - begin
 
     if peer:  # the trainers' set-up is not timed
-        first = seconds(common.make_trainer(gpt2, run, run.pretraining).train)
-        trainer = common.make_grpo_trainer(gpt2, task, config, task.r_e2e, run.seed)
+        first = seconds(common.make_trainer(library, run, run.pretraining).train)
+        trainer = common.make_grpo_trainer(library, task, config, task.r_e2e, run.seed)
         trainer.add_callback(Judge())
         second = seconds(lambda: reached(0) or trainer.train())
     else:
         first = seconds(lambda: pretrain(model, run.mixture, run.pretraining, run.seed))
         second = seconds(lambda: posttrain(model, task, config, run.seed, callback=after_round))
     say(f"goal, {name}, seed {run.seed}: {accuracy[-1]:.3f} after {len(spent) - 1} rounds, {first + second:.1f} s")
-    state = f"{run.pretraining.steps} steps, then GRPO"
-    row = {"benchmark": "goal", "state": state, "repetition": run.seed, "contestant": name}
+    row = {"state": f"{run.model.style}, {run.pretraining.steps} steps, then GRPO", "contestant": name}
     row |= {"seconds": first + second, "unit": "run", "pretraining_s": first, "evaluation_s": sum(spent)}
-    return row | {"rl_rounds": len(spent) - 1, "accuracy": accuracy[-1]}
+    return row | {"rl_rounds": len(spent) - 1, "accuracy": accuracy[-1], "seed": run.seed}
 
 
 def profiles(model: Transformer, task: Parity, s: Sizes, reward: Reward) -> dict[str, dict[str, float]]:
@@ -348,21 +360,26 @@ def profiles(model: Transformer, task: Parity, s: Sizes, reward: Reward) -> dict
     return found
 
 
-def race_to_goal(s: Sizes) -> list[dict]:
+def race_to_goal(s: Sizes, benchmark: str) -> list[dict]:
     """A row for each side and seed, the order rotating; repetition 0, a short run, does not count."""
     rows = []
-    for seed, order, name in common.rotate(["ntprl", PEERS], s.seeds):
-        run = change(PRETRAINING, d=s.d, p_cot=0.25, steps=s.short_steps if seed else 5, seed=seed)
-        rows.append(to_goal(run, s if seed else replace(s, max_rounds=1), name) | {"order": order})
-    return sorted(rows[2:], key=lambda row: row["contestant"] == PEERS)
+    for repetition, order, name in common.rotate(["ntprl", PEERS], s.seeds if benchmark == LIVE else s.gpt2_seeds):
+        run = recipe(benchmark, s, seed=max(0, repetition - 1))
+        if repetition == 0:
+            to_goal(change(run, steps=5), replace(s, max_rounds=1), name)
+            continue
+        row = {"benchmark": benchmark, "repetition": repetition, "order": order}
+        rows.append(row | to_goal(run, s, name))
+    return sorted(rows, key=lambda row: row["contestant"] == PEERS)
 
 
 def print_tables(runs: pd.DataFrame) -> None:
-    if runs["benchmark"].iloc[0] != "goal":
+    if runs["benchmark"].iloc[0] not in (LIVE, OLDER):
         return common.print_rates(runs)
     columns = ["seconds", "pretraining_s", "evaluation_s", "rl_rounds", "accuracy"]
     table = runs.groupby("contestant", sort=False)[columns].agg(common.STATISTICS).stack(0, future_stack=True)
-    print(f"\ngoal, {runs['state'].iloc[0]}\n{table.round(3).rename_axis([None, None]).to_string()}", flush=True)
+    title = f"{runs['benchmark'].iloc[0]}, {runs['state'].iloc[0]}"
+    print(f"\n{title}\n{table.round(3).rename_axis([None, None]).to_string()}", flush=True)
 
 
 def main() -> None:
@@ -372,7 +389,7 @@ def main() -> None:
     parser.add_argument("--trained", action="store_true", help="leave out the state before reinforcement learning")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for torch")
-    parser.add_argument("--steps", type=int, default=Sizes.short_steps, help="goal: steps of pre-training")
+    parser.add_argument("--steps", type=int, default=Sizes.short_steps, help="goal, GPT-2 style: steps of pre-training")
     parser.add_argument("--profile", action="store_true", help="show where the time goes")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--folder", type=Path, default=runs_folder() / "benchmarks", help="keeps the trained model")
@@ -421,7 +438,12 @@ def main() -> None:
                 facts["profile"] = profiles(model, task, s, reward)
                 common.print_shares(facts["profile"])
     if "goal" in o.only:
-        add(race_to_goal(s))
+        runs = {benchmark: recipe(benchmark, s, seed=0) for benchmark in (LIVE, OLDER)}
+        for benchmark, run in runs.items():  # random weights: a coin gives nearly every group a signal
+            difference = gradient_difference(run.model.build(run, "cpu", None), run.task, s.round, coin)
+            facts[f"difference of gradients {benchmark}"] = difference
+        for benchmark in runs:
+            add(race_to_goal(s, benchmark))
 
 
 if __name__ == "__main__":

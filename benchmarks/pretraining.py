@@ -1,15 +1,20 @@
 """How fast is `ntprl.pretrain` beside transformers' Trainer and beside a plain padded loop?
 
-Four contestants train the same GPT-2 style model (2 layers, width 64, 4 heads, float32, no dropout) from
-the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step), same AdamW, same rates:
+The contestants train the same model (2 layers, width 64, 4 heads, float32, no dropout) from the same weights on the
+same demonstrations (d = 50, p_cot = .25, 128 in a step), same AdamW, same rates. In the GPT-2 style:
 
     ntprl.pretrain         long and short demonstrations apart, last layer on answer positions only
     transformers.Trainer   GPT2LMHeadModel, labels -100 on the prompt, padded right, attention mask
     Trainer, fused GELU    the same with GELU in one operator, where GPT-2's default takes several
     padded loop            ntprl's model on all positions of the padded batch: where a gain comes from
 
-1. Equality. Each trains 1 step, then afresh WARM_UP steps; the mean losses must agree to 1e-4, else the
-   script stops with one line. So all do the same work: data, model, loss, clipping, optimiser, rates.
+In the Mistral style, which the book's live runs have, the first two, with MistralForCausalLM; its rows are
+"pretraining mistral". MistralForCausalLM takes RMSNorm, rotary positions and SwiGLU operator by operator, and query,
+key and value as three products: we know of no other setting for a CPU.
+
+1. Equality, for each style. Both models must give the same logits, to 1e-4. Each contestant trains 1 step, then afresh
+   WARM_UP steps; the mean losses must agree to 1e-4, else the script stops with one line. So all do the same work:
+   data, model, loss, clipping, optimiser, rates.
 2. Time. One process, one round that does not count, then `--repetitions` rounds, their order rotating. A run
    is timed from the end of step WARM_UP to the end of its last: drawing and padding are in, set-up is not.
    Ratios are taken within a round, between runs seconds apart, since a machine's speed drifts.
@@ -19,12 +24,14 @@ the same weights on the same demonstrations (d = 50, p_cot = .25, 128 in a step)
 import argparse
 import copy
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import common
+import numpy as np
 import pandas as pd
 import torch
 import transformers
@@ -40,7 +47,9 @@ from ntprl.transformer import Transformer
 
 RUN = change(PRETRAINING, d=50, p_cot=0.25, n_layer=2, width=64, n_head=4, batch=128, seed=0)
 SMOKE = change(RUN, d=5, batch=16)
+BENCHMARKS = {"gpt2": "pretraining", "mistral": "pretraining mistral"}  # style -> what its rows are called
 WARM_UP = 5  # steps of every run before its clock starts
+Library = Callable[[Transformer, int], transformers.PreTrainedModel]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class Start:
 
     run: Run
     initial: Transformer  # weights, on the device
+
+    @property
+    def train(self) -> dict[str, Callable[["Start", PretrainConfig, Clock], float]]:
+        """The contestants in its style."""
+        return TRAIN[self.initial.config.style]
 
     def config(self, steps: int) -> PretrainConfig:
         return PretrainConfig(steps, self.run.pretraining.batch)
@@ -76,19 +90,22 @@ def train_padded(start: Start, config: PretrainConfig, clock: Clock) -> float:
     return torch.stack(losses).mean().item()
 
 
-def train_trainer(start: Start, config: PretrainConfig, clock: Clock, gelu: str = "gelu_new") -> float:
-    gpt2 = common.as_gpt2(start.initial, start.run.task.eos, gelu)
-    trainer = common.make_trainer(gpt2, start.run, config, clock.device)
+def train_trainer(start: Start, config: PretrainConfig, clock: Clock, library: Library = common.as_library) -> float:
+    theirs = library(start.initial, start.run.task.eos)
+    trainer = common.make_trainer(theirs, start.run, config, clock.device)
     trainer.add_callback(clock)
     return trainer.train().training_loss
 
 
 OURS, PADDED = "ntprl.pretrain", "padded loop"
-TRAIN = {  # each returns its mean loss
-    OURS: train_ntprl,
-    "transformers.Trainer": train_trainer,
-    "Trainer, fused GELU": partial(train_trainer, gelu="gelu_pytorch_tanh"),
-    PADDED: train_padded,
+TRAIN = {  # style -> contestants; each returns its mean loss
+    "gpt2": {
+        OURS: train_ntprl,
+        "transformers.Trainer": partial(train_trainer, library=partial(common.as_gpt2, gelu="gelu_new")),
+        "Trainer, fused GELU": train_trainer,
+        PADDED: train_padded,
+    },
+    "mistral": {OURS: train_ntprl, "transformers.Trainer": train_trainer},
 }
 
 
@@ -96,9 +113,22 @@ def new_clock(config: PretrainConfig, device: str, *now: common.Counted) -> Cloc
     return Clock(WARM_UP, config.steps, device, *now)
 
 
+@torch.no_grad()
+def require_equal_logits(start: Start) -> None:
+    """On one batch of demonstrations, padded, at every position that is not padding."""
+    batch = {name: tensor.to(start.initial.embed.weight.device) for name, tensor in common.pad(start.run, 0).items()}
+    theirs = common.as_library(start.initial, start.run.task.eos)
+    ours, others = start.initial(batch["input_ids"][:, :-1]), theirs(**batch).logits[:, :-1]
+    gap = (ours - others).abs()[batch["attention_mask"][:, :-1] == 1].max().item()
+    line = f"logits of {type(theirs).__name__} differ by {gap:.1e} at most"
+    if not gap <= 1e-4:  # NaN stops here too
+        raise InputError(f"{line}, so nothing is timed")
+    print(line)
+
+
 def require_equal_losses(start: Start, steps: int, device: str) -> None:
     config = start.config(steps)
-    losses = {name: train(start, config, new_clock(config, device)) for name, train in TRAIN.items()}
+    losses = {name: train(start, config, new_clock(config, device)) for name, train in start.train.items()}
     line = f"mean loss of {steps} steps: " + ", ".join(f"{name} {loss:.6f}" for name, loss in losses.items())
     if not max(losses.values()) - min(losses.values()) <= 1e-4:  # NaN stops here too
         raise InputError(f"losses differ by more than 1e-4, so nothing is timed; {line}")
@@ -133,19 +163,25 @@ def main() -> None:
         raise InputError("Trainer would use every GPU it sees: set CUDA_VISIBLE_DEVICES to one of them")
     torch.set_num_threads(o.threads)
     transformers.logging.set_verbosity_error()
-    run = SMOKE if o.smoke else RUN
-    start = Start(run, run.model.build(run, o.device, None))
-    require_equal_losses(start, 1, o.device)
-    require_equal_losses(start, WARM_UP, o.device)
-    contestants = {name: contestant(train, start, o.steps, o.device) for name, train in TRAIN.items()}
-    state = f"d = {run.task.d}, p_cot = {run.p_cot}, {run.pretraining.batch} in a step"
-    runs = pd.DataFrame(common.measure("pretraining", state, contestants, o.repetitions, "demonstration"))
+    base, rows, profiles = SMOKE if o.smoke else RUN, [], {}
+    state = f"d = {base.task.d}, p_cot = {base.p_cot}, {base.pretraining.batch} in a step"
+    for style, benchmark in BENCHMARKS.items():
+        run = change(base, style=style)
+        start = Start(run, run.model.build(run, o.device, None))
+        require_equal_logits(start)
+        require_equal_losses(start, 1, o.device)
+        require_equal_losses(start, WARM_UP, o.device)
+        contestants = {name: contestant(train, start, o.steps, o.device) for name, train in start.train.items()}
+        rows += common.measure(benchmark, state, contestants, o.repetitions, "demonstration")
+        if o.profile:
+            work = partial(contestants[OURS], 1, lambda: np.zeros(2))
+            profiles[OURS if style == "gpt2" else f"{OURS}, {style}"] = shares(work, o.device)
+    runs = pd.DataFrame(rows)
     common.print_rates(runs)
     facts = common.facts_of(started, o.device) | {"steps": o.steps}
     if o.profile:
-        config = start.config(WARM_UP + o.steps)
-        facts["profile"] = {OURS: shares(lambda: train_ntprl(start, config, new_clock(config, o.device)), o.device)}
-        common.print_shares(facts["profile"])
+        facts["profile"] = profiles
+        common.print_shares(profiles)
     if o.out is not None:
         common.write_files(o.out, runs, facts)
 

@@ -104,7 +104,7 @@ def main() -> int:
     parser.error = sys.exit  # the message alone, without the usage
     parser.add_argument("--only", choices=names, nargs="*", default=names, help="these alone; none: the summary alone")
     parser.add_argument("--threads", type=int, default=min(2, cores), help="threads for each script")
-    parser.add_argument("--minutes", type=float, default=20, help="for all of them together")
+    parser.add_argument("--minutes", type=float, default=30, help="for all of them together")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, into another folder: do they run?")
     parser.add_argument("--folder", type=Path, default=HERE, help="where the tables go")
     o, started = parser.parse_args(), datetime.now(UTC)

@@ -5,8 +5,11 @@ import re
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -18,13 +21,16 @@ from ntprl.book.run import change
 from ntprl.posttrain import PosttrainConfig, update
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
+from ntprl.studies.recovery.runs import recovery
 from ntprl.studies.threshold.runs import PRETRAINING
 from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import PAD
+from ntprl.transformer import STYLES
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = Parity(5)
 CONFIG = PosttrainConfig(rounds=2, rollouts=48, group=4, lr=1e-8)
+both_styles = pytest.mark.parametrize("style", STYLES)
 pytestmark = pytest.mark.filterwarnings("ignore")  # experimental and deprecated parts of the libraries
 
 
@@ -46,13 +52,19 @@ def benchmarks(script):
     return module
 
 
+@both_styles
 @torch.no_grad()
-def test_the_library_model_is_the_same_function(benchmarks, lively_model):
-    model = lively_model(TASK, n_layer=3)
-    gpt2 = benchmarks.as_gpt2(model, TASK.eos)
+def test_the_library_model_is_the_same_function(benchmarks, lively_model, style):
+    model = lively_model(TASK, style, n_layer=3, width=24, n_head=3)
+    library = benchmarks.as_library(model, TASK.eos)
+    assert type(library).__name__ == {"gpt2": "GPT2LMHeadModel", "mistral": "MistralForCausalLM"}[style]
+    one_more = model.config.width if style == "gpt2" else 0  # the last position of GPT-2's table
+    assert sum(p.numel() for p in library.parameters()) == sum(p.numel() for p in model.parameters()) + one_more
     prompts = TASK.prompts(20, numpy_rng(0, "data"))
-    torch.testing.assert_close(gpt2(torch.as_tensor(prompts)).logits, model(torch.as_tensor(prompts)))
-    theirs = benchmarks.cut(benchmarks.generate(gpt2, TASK.eos, prompts, 6, sampled=False), TASK.eos)
+    tokens = torch.as_tensor(np.concatenate((prompts, TASK.long(prompts)[:, :-1]), axis=1))  # as long as may be
+    assert tokens.shape[1] == model.config.max_length
+    torch.testing.assert_close(library(tokens).logits, model(tokens), atol=1e-5, rtol=1e-5)
+    theirs = benchmarks.cut(benchmarks.generate(library, TASK.eos, prompts, 6, sampled=False), TASK.eos)
     ours = greedy(model, prompts, TASK.eos, 6)
     assert np.array_equal(theirs[:, : ours.shape[1]], ours)
     assert (theirs[:, ours.shape[1] :] == PAD).all()
@@ -108,9 +120,9 @@ def test_without_shared_answers_they_are_drawn_all_the_same(benchmarks, lively_m
     assert np.array_equal(apart[1], together[1])  # the same draws from the same distributions
 
 
-@pytest.mark.parametrize("splits", [1, 4])
-def test_the_gradient_is_that_of_trl(benchmarks, lively_model, splits):
-    assert benchmarks.gradient_difference(lively_model(TASK), TASK, CONFIG, TASK.r_e2e, splits) < 1e-4
+@pytest.mark.parametrize(("style", "splits"), [("gpt2", 1), ("gpt2", 4), ("mistral", 1)])
+def test_the_gradient_is_that_of_trl(benchmarks, lively_model, style, splits):
+    assert benchmarks.gradient_difference(lively_model(TASK, style), TASK, CONFIG, TASK.r_e2e, splits) < 1e-4
 
 
 def test_another_loss_stops_the_benchmark(benchmarks, lively_model, refused, monkeypatch):
@@ -222,13 +234,54 @@ def test_bytes_are_those_an_operator_must_move(script, work, expected):
     assert now()[1] == expected
 
 
-def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, refused):
-    pretraining, run = benchmarks.pretraining, change(PRETRAINING, d=5, batch=16)
+@both_styles
+def test_all_pretraining_loops_have_the_same_loss(benchmarks, monkeypatch, refused, style):
+    pretraining, run = benchmarks.pretraining, change(PRETRAINING, d=5, batch=16, style=style)
     start = pretraining.Start(run, run.model.build(run, "cpu", None))
+    assert {"ntprl.pretrain", "transformers.Trainer"} <= start.train.keys()
     pretraining.require_equal_losses(start, 3, "cpu")
-    monkeypatch.setitem(pretraining.TRAIN, "another", lambda *_: 0.0)
+    monkeypatch.setitem(pretraining.TRAIN[style], "another", lambda *_: 0.0)
     with refused("nothing is timed"):
         pretraining.require_equal_losses(start, 1, "cpu")
+
+
+@both_styles
+def test_another_function_stops_the_benchmark(benchmarks, monkeypatch, refused, lively_model, style):
+    pretraining, run = benchmarks.pretraining, change(PRETRAINING, d=5, batch=16, style=style)
+    start = pretraining.Start(run, lively_model(TASK, style))
+    pretraining.require_equal_logits(start)
+    other, library = lively_model(TASK, style, scale=0.301), benchmarks.as_library
+    monkeypatch.setattr(benchmarks.common, "as_library", lambda _, eos: library(other, eos))
+    with refused("logits", "nothing is timed"):
+        pretraining.require_equal_logits(start)
+
+
+def test_the_recipe_of_the_race_is_that_of_the_live_run(benchmarks):
+    """The chapter's call with its own parameters, and the second phase that the race gives to all."""
+    live, sizes = recovery("laptop", d=50, p_cot=0.25, seed=7), benchmarks.Sizes()
+    assert benchmarks.recipe(benchmarks.LIVE, sizes, 7) == live.start
+    assert (live.model.style, live.pretraining.steps) == ("mistral", 250)
+    second = benchmarks.replace(sizes.round, lr=PosttrainConfig.lr, rounds=live.rl.rounds)
+    assert all(getattr(live.rl, name) == value for name, value in vars(second).items())
+    older = benchmarks.recipe(benchmarks.OLDER, sizes, 7)
+    assert (older.model.style, older.pretraining.steps, older.seed) == ("gpt2", 500, 7)
+
+
+def test_every_seed_of_the_race_is_reported(benchmarks, monkeypatch):
+    ran = []
+
+    def to_goal(run, sizes, name):
+        ran.append((run.seed, run.pretraining.steps, name))
+        return {"seed": run.seed, "contestant": name}
+
+    monkeypatch.setattr(benchmarks, "to_goal", to_goal)
+    for benchmark, n in ((benchmarks.LIVE, 10), (benchmarks.OLDER, 3)):
+        ran.clear()
+        rows = benchmarks.race_to_goal(benchmarks.Sizes(), benchmark)
+        assert [steps for _, steps, _ in ran[:2]] == [5, 5]  # the short runs that do not count
+        assert [row["seed"] for row in rows] == 2 * list(range(n))
+        assert [row["repetition"] for row in rows] == 2 * list(range(1, n + 1))
+        assert {row["benchmark"] for row in rows} == {benchmark}
 
 
 def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused):
@@ -279,13 +332,14 @@ def test_ratios_are_taken_within_a_repetition(script, tmp_path):
     rates = {"ntprl.pretrain": [12, 20, 30], "transformers.Trainer": [3, 4, 10], "padded loop": [10, 20, 30]}
     rates["Trainer, fused GELU"] = [4, 5, 6]
     rows = [
-        {"repetition": i, "contestant": name, "per_s": rate, "mflop": 500.0, "mbyte": 100.0}
+        {"benchmark": "pretraining", "repetition": i, "contestant": name, "per_s": rate, "mflop": 500.0, "mbyte": 100.0}
         for name, of_name in rates.items()
         for i, rate in enumerate(of_name)
     ]
     facts = {"ceilings": {"product_gflop_per_s": 100.0, "copy_gb_per_s": 4.0}}
     script("tables").write_files(tmp_path / "pretraining.csv", pd.DataFrame(rows), facts)
-    goal = {"benchmark": "goal", "repetition": [1, 2], "contestant": "ntprl", "seconds": 10.0, "accuracy": [1.0, 0.5]}
+    goal = {"benchmark": "goal mistral", "repetition": [1, 2], "contestant": "ntprl"}
+    goal |= {"seconds": 10.0, "accuracy": [1.0, 0.5]}
     peer = goal | {"contestant": "Trainer and GRPOTrainer", "seconds": 50.0, "accuracy": 1.0}
     runs = pd.concat((pd.DataFrame(goal), pd.DataFrame(peer)))  # and no other part of this table
     script("tables").write_files(tmp_path / "posttraining.csv", runs.assign(state=""), facts)
@@ -306,8 +360,12 @@ def test_the_summary_names_scripts_columns_and_contestants_as_they_do(benchmarks
     assert {c.quantity for c in summary.COMPARISONS} == set(summary.QUANTITIES)
     names = {"grpo": benchmarks.grpo_contestants(model, TASK, CONFIG, TASK.r_e2e, 1)}
     names["generate"] = benchmarks.generate_contestants(model, TASK, 2, 2)
-    compared = [c for c in summary.COMPARISONS if c.rows.get("benchmark") in names and c.table == "posttraining"]
-    assert len(compared) >= 2 and all({c.ours, c.beside} <= set(names[c.rows["benchmark"]]) for c in compared)
+    names |= {benchmark: {"ntprl", benchmarks.PEERS, ""} for benchmark in (benchmarks.LIVE, benchmarks.OLDER)}
+    pretraining = benchmarks.pretraining
+    names |= {benchmark: pretraining.TRAIN[style] for style, benchmark in pretraining.BENCHMARKS.items()}
+    compared = [c for c in summary.COMPARISONS if c.table in ("pretraining", "posttraining")]
+    assert len(compared) >= 14 and all({c.ours, c.beside} <= set(names[c.rows["benchmark"]]) for c in compared)
+    assert {c.rows["benchmark"] for c in compared} == set(names)
 
 
 def test_an_altered_or_lonely_table_is_refused(script, tmp_path, refused):
@@ -369,6 +427,134 @@ def test_a_smoke_run_does_not_touch_the_committed_tables(script, monkeypatch, re
         script("run").main()
 
 
+# --- on a GPU, rehearsed without one ---
+
+
+@pytest.fixture
+def gpu(benchmarks, script):
+    return script("gpu")
+
+
+def gpu_start(gpu, style: str):
+    run = change(PRETRAINING, d=5, batch=16, width=16, n_head=2, style=style)
+    return gpu.Start(run, run.model.build(run, "cpu", None))
+
+
+@both_styles
+def test_a_step_with_fixed_shapes_is_the_plain_one(gpu, style, capsys):
+    """Losses and weights after twenty steps, as the script demands them before it times anything."""
+    start, shapes = gpu_start(gpu, style), set()
+    take = gpu.StaticStep.take
+
+    def watched(step):
+        shapes.add(tuple(table.shape for table in step.views(step.tokens)))
+        labels = step.views(step.tokens)[1::2]
+        shapes.add(("padded", any(bool((table == PAD).all(dim=1).any()) for table in labels)))
+        take(step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu.StaticStep, "take", watched)
+        gpu.require_equal_steps(start, captured=False, n_members=2)
+    assert len(shapes) == 2 and ("padded", True) in shapes  # one set of shapes, and rows without a demonstration
+    assert capsys.readouterr().out.count("differ by") == 4
+    step = gpu.StaticStep(start, gpu.PretrainConfig(gpu.EQUAL_STEPS, 16))
+    step.train(lambda done: None)
+    pairs = zip(step.model.parameters(), start.initial.parameters(), strict=True)
+    assert all(not torch.equal(now, then) for now, then in pairs)
+
+
+@pytest.mark.parametrize("wrong", ["padding is learned", "no clipping", "another rate", "too few rows"])
+def test_a_step_that_does_something_else_stops_the_script(gpu, refused, monkeypatch, wrong):
+    class Other(gpu.StaticStep):
+        def load(self, step):
+            super().load(step)
+            if wrong == "padding is learned":
+                self.tokens.masked_fill_(self.tokens == PAD, TASK.eos)
+
+        def take(self):
+            with pytest.MonkeyPatch.context() as patch:
+                if wrong == "no clipping":
+                    patch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+                super().take()
+
+    monkeypatch.setattr(gpu, "StaticStep", Other)
+    if wrong == "another rate":
+        monkeypatch.setattr(gpu, "learning_rate", lambda config, step: config.lr)
+    if wrong == "too few rows":
+        monkeypatch.setattr(gpu, "capacity", lambda batch, share: 1)
+    with refused("have room" if wrong == "too few rows" else "nothing is timed"):
+        gpu.require_equal_steps(gpu_start(gpu, "gpt2"), captured=False, n_members=2)
+
+
+@both_styles
+def test_warming_up_for_a_graph_leaves_no_trace(gpu, monkeypatch, style):
+    """The capture with stand-ins for the parts of torch.cuda: a replay is the step itself."""
+    step = gpu.StaticStep(gpu_start(gpu, style), gpu.PretrainConfig(4, 16, warmup=0))
+    plain = gpu.StaticStep(gpu_start(gpu, style), gpu.PretrainConfig(4, 16, warmup=0))
+    cuda = {
+        "Stream": lambda device: MagicMock(),
+        "current_stream": lambda device: MagicMock(),
+        "stream": lambda stream: nullcontext(),
+        "graph": lambda graph: nullcontext(),
+        "CUDAGraph": lambda: SimpleNamespace(replay=step.take),
+    }
+    for name, stand_in in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    step.capture()
+    for now, then in zip(step.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(now, then)
+    moments = [tensor for of_one in step.optimizer.state.values() for tensor in of_one.values()]
+    assert moments and not any(tensor.any() for tensor in moments)
+    assert torch.equal(*(torch.stack(one.train(lambda done: None)) for one in (step, plain)))
+    for now, then in zip(step.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(now, then)
+
+
+@pytest.mark.slow
+def test_the_gpu_script_rehearses_on_the_cpu(gpu, script, tmp_path, monkeypatch):
+    limits, threads = script("limits"), torch.get_num_threads()
+    monkeypatch.setattr(limits, "PRODUCT", 64)
+    monkeypatch.setattr(limits, "COPY", 1000)
+    out = tmp_path / "gpu.csv"
+    options = f"--device cpu --smoke --repetitions 1 --threads 1 --out {out}"
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options.split()])
+    try:
+        gpu.main()
+    finally:
+        torch.set_num_threads(threads)
+    runs, facts = script("tables").read_files(out)
+    assert {"command", "commit", "device", "started_utc", "ceilings", "sizes"} <= facts.keys()
+    assert (runs["per_s"] > 0).all()
+    for style in STYLES:
+        found = runs[runs["state"].str.startswith(style)]
+        names = {"ntprl.pretrain", "static shapes", "ensemble of 2", "ntprl.posttrain", "ntprl.sample"}
+        assert set(found["contestant"]) == names
+        assert list(found["benchmark"].unique()) == ["pretraining", "grpo", "sampling"]
+    assert {path.name for path in tmp_path.iterdir()} == {"gpu.csv", "gpu.json"}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ("", ("device = 'cuda'", "must be one of cpu on this machine")),
+        ("--device cuda:99", ("device = 'cuda:99'", "on this machine")),
+        ("--device cpu", ("device = 'cpu'", "--smoke")),
+    ],
+)
+def test_without_a_gpu_the_script_ends_in_one_line(gpu, refused, monkeypatch, options, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *options.split()])
+    with refused(*words):
+        gpu.main()
+
+
+def test_the_tables_of_a_gpu_are_no_part_of_the_summary(script):
+    assert "gpu" not in {c.table for c in script("summary").COMPARISONS} | {one.name for one in script("run").SCRIPTS}
+    recipe = (ROOT / "Makefile").read_text().split("\nbench:")[1].split("\n\n")[0]
+    assert "gpu.py --device $(DEVICE) --out benchmarks/gpu.csv" in recipe
+
+
 # --- the scripts, at their smallest ---
 
 SMOKE = {
@@ -412,7 +598,10 @@ def test_the_page_draws_every_ratio_where_it_is_and_speaks_to_readers(script):
     page = performance.page()
     ratios = table[table["quantity"].isin(performance.RATIOS)]
     assert set(ratios["what"]) == {name for names in performance.GROUPS.values() for name in names}
+    ratios = ratios[ratios["n"] > 0]  # the others say in words that they were not run
     drawn = [float(place) for place in re.findall(r'class="dot" style="left:([\d.]+)%"', page)]
     expected = 100 * np.log(ratios["median"] / 0.5) / np.log(200)  # from 1/2 to 100, logarithmic
     assert sorted(drawn) == pytest.approx(sorted(expected), abs=0.06)
+    assert page.count(" repetitions</span>") == (ratios["n"] < 5).sum()
+    assert performance.dots(table.assign(n=3)).count("3 repetitions</span>") == performance.dots(table).count("beside")
     assert not re.search(r"(?i)\b(bars?|aims?|not met)\b", page)

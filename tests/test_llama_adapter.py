@@ -11,17 +11,18 @@ from transformers import LlamaForCausalLM
 
 from ntprl import checkpoint
 from ntprl.book.baselines import Baselines
-from ntprl.book.run import Run, change, config_hash
+from ntprl.book.run import Run, as_kind, change, config_hash
 from ntprl.errors import InputError
 from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
 from ntprl.llama.config import preset
+from ntprl.llama.models import LlamaModel, base_of
 from ntprl.llama.run import LlamaRun
 from ntprl.mixture import Mixture
 from ntprl.policy_gradient import answer_logits, pack
 from ntprl.pretrain import make_optimizer, next_token_loss, similar_lengths, take_step
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.studies.words.runs import WORDS, LlamaModel, TrlFromOurStart, TrlRun, as_kind, base_of, word_problems
+from ntprl.studies.words.runs import WORDS, TrlFromOurStart, TrlRun, word_problems
 from ntprl.tasks.rows import completion, prompt
 from ntprl.tasks.task import PAD, Demonstrations
 from ntprl.tasks.words import EOS_ID, PAD_ID, VOCABULARY, WordProblems, solve

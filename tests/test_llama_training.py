@@ -469,7 +469,7 @@ def test_damaged_weights_end_in_one_line(refused, tiny_folder, tmp_path):
 
 
 def test_a_folder_that_is_missing_or_empty(refused, tmp_path):
-    with refused("model = './nowhere'", "neither an existing folder nor a name"):
+    with refused("model = './nowhere'", "no existing folder, no name on the hub"):
         load_weights("./nowhere")
     with refused("config.json"):
         load_tokenizer(str(tmp_path))

@@ -43,19 +43,24 @@ def test_loss_is_the_mean_over_answer_tokens_and_over_nothing_else(lively_model,
     assert next_token_loss(model, parts).item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_loss_equals_that_of_one_padded_batch_with_masked_labels(lively_model):
+def padded_loss(model: Transformer, parts: tuple[Demonstrations, ...]) -> torch.Tensor:
     """The way of the libraries: one batch, labels of -100 on prompts and padding, shifted by one."""
-    model, parts = lively_model(TASK), MIXTURE.draw(12, numpy_rng(0, "data"))
     prompts, answers = map(torch.as_tensor, joint(parts))
     tokens = torch.cat((prompts, answers.where(answers != PAD, 0)), dim=1)
     labels = torch.cat((torch.full_like(prompts, -100), answers.where(answers != PAD, -100)), dim=1)
-    padded_tokens = tokens[:, :-1]  # the last token predicts nothing
-    expected = F.cross_entropy(model(padded_tokens).flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
-    torch.testing.assert_close(next_token_loss(model, parts), expected)
+    logits = model(tokens[:, :-1])  # the last token predicts nothing
+    return F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
 
 
-def test_parts_apart_and_together_give_one_loss_and_one_gradient(lively_model):
-    model, parts = lively_model(TASK), MIXTURE.draw(12, numpy_rng(0, "data"))
+@pytest.mark.parametrize("style", STYLES)
+def test_loss_equals_that_of_one_padded_batch_with_masked_labels(lively_model, style):
+    model, parts = lively_model(TASK, style), MIXTURE.draw(12, numpy_rng(0, "data"))
+    torch.testing.assert_close(next_token_loss(model, parts), padded_loss(model, parts))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_parts_apart_and_together_give_one_loss_and_one_gradient(lively_model, style):
+    model, parts = lively_model(TASK, style), MIXTURE.draw(12, numpy_rng(0, "data"))
     apart, together = (
         [loss, *torch.autograd.grad(loss, list(model.parameters()))]
         for loss in (next_token_loss(model, parts), next_token_loss(model, (joint(parts),)))
@@ -106,6 +111,27 @@ def fresh(style: str = "gpt2", task: Parity = TASK, width: int = 16) -> Transfor
 
 def weights(model: Transformer) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_twenty_steps_leave_the_weights_of_a_plain_padded_loop(style):
+    """torch's AdamW one tensor at a time, its own schedule and clipping; in float64, where rounding makes no steps."""
+    config = PretrainConfig(steps=20, batch=16, lr=5e-3, warmup=3, weight_decay=0.1)
+    fast, plain = fresh(style).double(), fresh(style).double()
+    pretrain(fast, MIXTURE, config, seed=3)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=1.0, weight_decay=0.1, foreach=False)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(config, step))
+    for step in range(config.steps):
+        optimizer.zero_grad()
+        padded_loss(plain, MIXTURE.draw(config.batch, numpy_rng(3, "data", step))).backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 1.0, foreach=False)
+        optimizer.step()
+        schedule.step()
+    for (name, ours), theirs, start in zip(
+        fast.named_parameters(), plain.parameters(), fresh(style).double().parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=0, msg=name)
+        assert not torch.equal(ours, start), name
 
 
 SHORT = PretrainConfig(steps=14, batch=8, warmup=3)

@@ -17,14 +17,14 @@ from ntprl import records
 from ntprl.book import store
 from ntprl.book.baselines import SAMPLES, Baselines
 from ntprl.book.recording import Recordable, Recording, grid
-from ntprl.book.run import LATER, change, config_hash, flat
+from ntprl.book.run import LATER, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
 from ntprl.studies.catalogue import TABLES
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
 from ntprl.studies.threshold.runs import PRETRAINING, LearningOrder
-from ntprl.studies.words.runs import TrlRun, as_kind
+from ntprl.studies.words.runs import TrlRun
 from ntprl.tasks.parity import Parity
 
 BASE = change(PRETRAINING, d=3, n_layer=1, width=8, n_head=2, steps=4, batch=8, warmup=1, n_eval=16, n_points=2)

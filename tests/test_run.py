@@ -27,6 +27,7 @@ from ntprl.book.run import (
     require_device,
 )
 from ntprl.errors import InputError
+from ntprl.llama.models import LlamaModel
 from ntprl.measure import chain_probabilities, measure
 from ntprl.mixture import Mixture
 from ntprl.posttrain import PosttrainConfig
@@ -38,7 +39,7 @@ from ntprl.studies.linear_chain.runs import ChainRun
 from ntprl.studies.multiplication.runs import RECOVERY as MULTIPLICATION
 from ntprl.studies.recovery.runs import RECOVERY
 from ntprl.studies.threshold.runs import PRETRAINING, LearningOrder, pretraining
-from ntprl.studies.words.runs import WORDS, LlamaModel
+from ntprl.studies.words.runs import WORDS
 from ntprl.tasks.multiplication import Multiplication
 from ntprl.tasks.parity import Parity
 from ntprl.transformer import Transformer

@@ -151,11 +151,12 @@ def test_answers_of_a_group_are_independent(lively_model):
     assert chi_square(observed, expected) > 1e-4
 
 
+@pytest.mark.parametrize("style", STYLES)
 @torch.no_grad()
-def test_a_group_is_drawn_token_by_token_as_from_whole_texts(lively_model):
+def test_a_group_is_drawn_token_by_token_as_from_whole_texts(lively_model, style):
     """The same generator, nothing shared and nothing cached: the same answers, those of a prompt side by side."""
     task = Parity(4, 3)
-    model, prompts = lively_model(task, scale=0.1), task.prompts(20, numpy_rng(0, "evaluation"))
+    model, prompts = lively_model(task, style, scale=0.1), task.prompts(20, numpy_rng(0, "evaluation"))
     answers = sample(model, prompts, task.eos, 5, 1.0, torch_rng(0, "sampling"), group=3)
     generator = torch_rng(0, "sampling")
     texts, slow = prompts.repeat(3, axis=0), np.full((60, 5), PAD)

@@ -19,9 +19,10 @@ from tables import read_files  # noqa: E402
 
 from ntprl.book.store import write_atomically  # noqa: E402
 
-# what readers see: (title, what one of its rows is called if not by its own words, rows of the summary)
+LIVE = "random weights to greedy >= .99 at d = 50"  # with the recipe of the live run
+# what readers see: title -> rows of the summary
 GROUPS = {
-    "Training": ("pre-training, sequences/s",),
+    "Training": ("pre-training, sequences/s", "pre-training, Mistral style, sequences/s"),
     "A round of GRPO": (
         "GRPO round, trained model, rollouts/s",
         "GRPO round, trained model, rollouts/s, a signal in every group",
@@ -31,18 +32,20 @@ GROUPS = {
         "sampling, 64 x 8 answers, tokens/s",
         "sampling, 64 x 64 answers, tokens/s",
     ),
-    "From random weights to right answers": ("random weights to greedy >= .99 at d = 50",),
+    "From random weights to right answers": (LIVE, f"{LIVE}, GPT-2 style"),
     "The linear chain": ("linear chain, SGD steps/s, one run", "linear chain, SGD steps/s, all cores"),
     "32 small models at once": ("sweep of 32 small models",),
 }
 ON_THE_PAGE = {  # summary -> page
-    "pre-training, sequences/s": "next-token prediction",
+    "pre-training, sequences/s": "next-token prediction, GPT-2 style",
+    "pre-training, Mistral style, sequences/s": "next-token prediction, Mistral style, as in the live runs",
     "GRPO round, trained model, rollouts/s": "a trained model",
     "GRPO round, trained model, rollouts/s, a signal in every group": "every answer counts",
     "sampling, 512 x 1 answers, tokens/s": "512 prompts, 1 answer to each",
     "sampling, 64 x 8 answers, tokens/s": "64 prompts, 8 answers to each",
     "sampling, 64 x 64 answers, tokens/s": "64 prompts, 64 answers to each",
-    "random weights to greedy >= .99 at d = 50": "both phases, d = 50",
+    LIVE: "both phases, d = 50, as in the live run of chapter 4",
+    f"{LIVE}, GPT-2 style": "both phases, d = 50, GPT-2 style, twice the steps",
     "linear chain, SGD steps/s, one run": "one run",
     "linear chain, SGD steps/s, all cores": "a run on each core",
     "sweep of 32 small models": "as one batched program",
@@ -71,8 +74,8 @@ INTRODUCTION = """\
 A chapter that runs while you read has to be fast on a laptop. How fast is it beside what one would otherwise
 use? Both sides get the same model, data and arithmetic, and before anything is timed their losses, gradients,
 weights or answers must agree. A time says little without its machine, so the results are ratios: at 3, this
-book's code does three times as much in the same time. A dot is the median of five repetitions or more, its line
-their range.
+book's code does three times as much in the same time. A dot is the median of five repetitions or more,
+or of as many as its label says, its line their range.
 """
 
 WHY = """\
@@ -81,8 +84,8 @@ only answers have a loss, so it computes less; what is left costs about the same
 can be shared, as with one answer to each prompt, little is gained. Below 1 the other side wins: on a CPU,
 processes beside each other do better than one batched program, which is meant for a GPU.
 
-`make bench` repeats all of it on the machine at hand. How it is measured, what is fair and what is not, what
-was hoped for and not reached, and what was tried and did not help stands in
+`make bench` repeats all of it on the machine at hand; nothing here was measured on a GPU. How it is measured, what
+is fair and what is not, what was hoped for and not reached, and what was tried and did not help stands in
 [`benchmarks/README.md`](https://github.com/ntprl/ntprl/blob/main/benchmarks/README.md).
 """
 
@@ -116,12 +119,21 @@ PROFILES = """\
 As `torch.profiler` sees it, its own cost included: four groups that add up, then single operators out of them.
 """
 
+WAIT = """\
+In seconds, on the machine below: with the recipe of the live run of chapter 4, both phases take {live}
+from random weights until greedy decoding is right on 99 % of fresh prompts, at d = 50; in the GPT-2 style, with
+twice the steps, {gpt2}. These are medians and ranges over seeds. What the chapter measures on the way, and
+the rounds that it adds, come on top.
+"""
+
 METHOD = """\
-- One process. A repetition that does not count, then five or more, in which the order of the contestants rotates.
+- One process. A repetition that does not count, then five or more (or as many as the line says), in which the order of
+  the contestants rotates.
   A ratio is taken within a repetition, since a machine's speed drifts. Shown are the median of those ratios and
   their range.
 - The peers have every setting that we know to make them faster without changing what is learned.
 - A bar is met if the median meets it. Seconds are those of the recorded machine.
+- The tables below took {minutes} there, one script after the other; each repeats its own with `--only NAME`.
 """
 
 BEGIN, END = "<!-- bars: written by tools/performance.py -->", "<!-- end of bars -->"
@@ -198,6 +210,13 @@ def growth(found: tuple | None) -> str:
     )
 
 
+def minutes(tables: dict[str, tuple | None]) -> str:
+    """How long all scripts took when they wrote their tables."""
+    if any(found is None for found in tables.values()):
+        return f"(*{summary.NOT_RUN}*)"
+    return f"{sum(facts['wall_s'] for _, facts in tables.values()) / 60:.0f} minutes"
+
+
 def percent(share: float) -> str:
     return summary.NOT_RUN if pd.isna(share) else f"{share:.1%}"
 
@@ -215,7 +234,7 @@ def profiles(tables: dict[str, tuple | None]) -> str:
 
 def place(ratio: float) -> float:
     """Where a ratio stands on the scale, in per cent of its width."""
-    share = math.log(ratio / LEAST) / math.log(MOST / LEAST)
+    share = math.log(max(ratio, LEAST) / LEAST) / math.log(MOST / LEAST)
     return round(100 * min(1.0, max(0.0, share)), 1)
 
 
@@ -230,6 +249,8 @@ def dots(table: pd.DataFrame) -> str:
             if row["n"] == 0:
                 lines.append(f'<div class="row"><span>{label}</span><span></span><span>{summary.NOT_RUN}</span></div>')
                 continue
+            if row["n"] < 5:
+                label += f", {row['n']} repetitions"
             left, right, dot = (place(row[key]) for key in ("min", "max", "median"))
             marks = f'<span class="one" style="left:{place(1)}%"></span>'
             marks += f'<span class="range" style="left:{left}%;width:{round(right - left, 1)}%"></span>'
@@ -244,10 +265,18 @@ def dots(table: pd.DataFrame) -> str:
 RATIOS = ("rate, ours / beside", "time, beside / ours")
 
 
+def wait(table: pd.DataFrame) -> str:
+    """How long a reader waits for both phases."""
+    times = table[table["quantity"] == "seconds"].set_index("what")
+    rows = [times.loc[what] for what in (LIVE, f"{LIVE}, GPT-2 style")]
+    live, gpt2 = (f"{spread(row)} s, {row['n']} seeds," if row["n"] else f"({summary.NOT_RUN})" for row in rows)
+    return WAIT.format(live=live, gpt2=gpt2.rstrip(","))
+
+
 def page(folder: Path = BENCHMARKS) -> str:
     """What a reader sees, from the tables in `folder`."""
-    tables = read(folder)
-    parts = (INTRODUCTION, dots(summary.summarise(folder)), WHY, "## On which machine", hardware(tables))
+    tables, table = read(folder), summary.summarise(folder)
+    parts = (INTRODUCTION, dots(table), wait(table), WHY, "## On which machine", hardware(tables))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -255,7 +284,7 @@ def bars(folder: Path = BENCHMARKS) -> str:
     """What a maintainer sees: every comparison beside its bars, growth, limits and profiles."""
     tables, table = read(folder), summary.summarise(folder)
     sections = {
-        "Results and bars": f"{METHOD}\n{comparisons(table)}",
+        "Results and bars": f"{METHOD.format(minutes=minutes(tables))}\n{comparisons(table)}",
         "Bars that are not met": not_met(table),
         "As d grows": "Of one sequence, as multiples of the smallest d; medians.\n\n" + growth(tables["growth"]),
         "How near to the machine's limit": f"{LIMITS}\n{limits(summary.fractions(folder))}",

@@ -41,6 +41,13 @@ def settled_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
     return later.reindex(below.index)
 
 
+def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: p_cot, algorithm, seed, takeoff: the first round with half of all greedy answers long."""
+    rl = rl_rows(table)
+    runs = rl.groupby("run")[["p_cot", "algorithm", "seed"]].first()
+    return runs.assign(takeoff=first_round(rl, "greedy_long", 0.5)).reset_index()
+
+
 def recursion_errors(table: pd.DataFrame) -> pd.DataFrame:
     """One row a round: share of long answers, the prediction from the round before, and that from the start."""
     rl = rl_rows(table).sort_values(["run", "step"])
@@ -58,3 +65,21 @@ def greedy_answers(run: Recovery, task: Task, n: int, seed: int) -> Iterator[tup
         words = np.where(task.r_e2e(prompts, answers), "right", "wrong")
         for prompt, answer, word in zip(prompts, answers, words, strict=True):
             yield name, str(word), task.text(prompt), task.text(answer)
+
+
+def chains_lost(table: pd.DataFrame) -> pd.DataFrame:
+    """What RL does to the chain, for each setting of a recorded table with both phases, means over its runs.
+
+    chain: share of prompts whose chain is likeliest at every link; wrong: mean probability of a wrong link; each before
+    and after RL. lost: chain before less chain after. in_runs: "3 of 4", in how many the chain is known less after.
+    """
+    before = list(table.columns[: min(table.columns.get_loc(name) for name in ("step", "greedy_accuracy"))])
+    settings = [name for name in before if name not in ("run", "seed")]
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    found = start[settings].copy()
+    for column, name in (("chain_accuracy", "chain"), ("link_error", "wrong")):
+        found[f"{name} before"], found[f"{name} after"] = start[column], end[column]
+    found["lost"] = found["chain before"] - found["chain after"]
+    groups = found.groupby(settings, sort=False) if settings else found.groupby(lambda run: "all runs")
+    counts = groups["lost"].agg(lambda lost: f"{int((lost > 0).sum())} of {len(lost)}")
+    return groups.mean().assign(in_runs=counts)

@@ -320,6 +320,12 @@ class Run:
         return self.recover(device, folder).table
 
 
+def as_kind(run: Run, kind: type[Run], name: str) -> Run:
+    """The same parts as another kind of run, recorded under another name."""
+    parts = {field.name: getattr(run, field.name) for field in fields(Run)}
+    return kind(**parts | {"kind": name})
+
+
 def checkpoint_of(config: object, folder: Path | None) -> Path | None:
     """Where a run in the making keeps its state; None without a folder."""
     return None if folder is None else Path(folder) / f"{config_hash(config)}.safetensors"

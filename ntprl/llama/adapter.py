@@ -2,11 +2,13 @@
 
 `Llama` holds a `transformers.LlamaForCausalLM` and offers what training, sampling, reinforcement learning and
 measuring ask of `ntprl.transformer.Transformer`: logits of the last positions, and a cache that can be shared.
-Its `model` is the untouched library model: TRL trains the same object. Needs the llama extra.
+Its `model` is the untouched library model: TRL trains the same object. `PublishedLlama` is the same with published
+weights. Needs the llama extra.
 
 Shape legend: B sequences, T positions, S positions with those in the cache, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from ntprl.errors import InputError, require, require_integer
 from ntprl.llama.hub import needed
+from ntprl.llama.weights import load_tokenizer, load_weights
 from ntprl.tasks.words import EOS_ID, PAD_ID, PIECE, VOCABULARY
 from ntprl.transformer import Cache, KeyValues
 
@@ -127,10 +130,58 @@ class Llama(nn.Module):
         return output.logits
 
     def new_cache(self, batch: int) -> Cache:
-        weight = self.embed.weight.detach()
-        cache = Cache(self.config, batch, like=weight)
+        """An empty cache for `batch` sequences, on the device of the weights."""
+        weight, c = self.embed.weight.detach(), self.model.config
+        size = c.hidden_size // c.num_attention_heads
+        kept = LlamaShape(  # as many keys and values as the model has: its heads may share them
+            c.vocab_size,
+            self.config.max_length,
+            c.num_hidden_layers,
+            c.num_key_value_heads * size,
+            c.num_key_value_heads,
+        )
+        cache = Cache(kept, batch, like=weight)
         cache.layers.insert(0, tuple(weight.new_empty(batch, 1, self.config.max_length, 1) for _ in range(2)))
         return cache
+
+
+@dataclass(frozen=True)
+class PublishedShape:
+    """Published weights, and how many of their words a task uses."""
+
+    source: str  # a folder, a name on the hub, or smollm2
+    vocab_size: int  # V
+    max_length: int  # longest sequence, prompt and answer together
+
+
+class PublishedLlama(Llama):
+    """A Llama with published weights, cut down to the words of a task: it reads and writes those V alone.
+
+    Each piece of text of the task must be one token of the published tokenizer; "<eos>" is its end of text. Embeddings
+    of other tokens are left out, so that its probabilities are those of the published model given that it writes one
+    of the V.
+    """
+
+    def __init__(self, shape: PublishedShape, vocabulary: Sequence[str]):
+        nn.Module.__init__(self)
+        require(
+            len(vocabulary) == shape.vocab_size, "vocab_size", shape.vocab_size, f"{len(vocabulary)}, as the task's"
+        )
+        self.config = shape
+        words, model = load_tokenizer(shape.source), load_weights(shape.source)
+        longest = model.config.max_position_embeddings
+        require(
+            shape.max_length <= longest, "max_length", shape.max_length, f"at most {longest}, which the model holds"
+        )
+        ids = [[words.eos_token_id] if piece == "<eos>" else words.encode(piece, add_special_tokens=False)
+               for piece in vocabulary]  # fmt: skip
+        if long := [piece for piece, found in zip(vocabulary, ids, strict=True) if len(found) != 1]:
+            raise InputError(f"{long[0]!r} is not one token of {shape.source}: a task for its weights must do without")
+        rows = model.get_input_embeddings().weight.detach()[torch.tensor(ids)[:, 0]].clone()
+        model.resize_token_embeddings(len(vocabulary), mean_resizing=False)
+        with torch.no_grad():
+            model.get_input_embeddings().weight.copy_(rows)
+        self.model = model
 
 
 def tokenizer() -> Any:

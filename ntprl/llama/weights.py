@@ -5,6 +5,7 @@ from typing import Any
 
 from ntprl.errors import InputError
 from ntprl.llama.hub import explain, needed, quiet
+from ntprl.llama.published import SMOLLM2, smollm2_folder
 
 LARGEST_TINY = 50_000_000  # parameters up to which a dry run uses a local model itself
 # How a conversation is written for a byte-level tokenizer; closed turns end in the end token, as Llama's do.
@@ -16,14 +17,17 @@ CHAT_TEMPLATE = (
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder that `name` is the path of, None if it looks like a name on the hub (owner/name); else InputError."""
+    """The folder that `name` is the path of, or of the packaged weights of that name; None if it looks like a name on
+    the hub (owner/name); else InputError."""
+    if name == SMOLLM2:
+        return smollm2_folder()
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"model = {name!r} is a folder without a config.json: no model was saved there")
         return path
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise InputError(f"model = {name!r} is neither an existing folder nor a name on the hub (owner/name)")
+        raise InputError(f"model = {name!r} is no existing folder, no name on the hub (owner/name) and not {SMOLLM2!r}")
     return None
 
 

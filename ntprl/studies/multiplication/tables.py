@@ -53,10 +53,10 @@ TABLES = (
         grid(THREE, p_cot=(0.1, 0.25, 0.5, 0.75, 1.0), algorithm=("grpo", "star"), seed=range(3)),
         "an hour on two CPU cores, shared with other work",
     ),
-    # C16a, four digits with as much training as their chains need, at most 25,000 steps. A law that can be refuted,
-    # over all runs of this table, of `multiplication_3` and of `multiplication_hard`: RL raises greedy accuracy if and
-    # only if long answers earn more than short ones at the start (95 % intervals of both rewards apart; runs whose
-    # intervals overlap are not counted).
+    # Four digits with as much training as their chains need, at most 25,000 steps: new runs for O7, a law that was
+    # stated after `multiplication_3` and `multiplication_hard` had been read. RL raises greedy accuracy if and only if
+    # long answers earn more than short ones at the start (95 % intervals of both rewards apart; runs whose intervals
+    # overlap are not counted). When it is made, O7 reads it too.
     Recording(
         "multiplication_4",
         "4 x 4 digits, trained until chains are known: what does RL do?",

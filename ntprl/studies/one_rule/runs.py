@@ -229,7 +229,7 @@ def means(rows: pd.DataFrame, by: list[str], column: str, predicted: str = "pred
 
 
 def switches(rows: pd.DataFrame) -> pd.DataFrame:
-    """Where `first`, `later` and `full` of `tips` rise through one half, with 95 % intervals from resampled seeds."""
+    """Where `first`, `later` and `full` of `tips` rise through one half, with 95 % t intervals over seeds."""
     found = []
     for (checks, mu), part in rows.groupby(["checks", "mu"], sort=False):
         for column in ("first", "later", "full"):

@@ -356,13 +356,6 @@ def rounds_by_size(table: pd.DataFrame) -> Verdict:
     return Verdict(HELD if known["first"].notna().all() and means.max() - means.min() <= 2 else FAILED, text)
 
 
-def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a run: p_cot, algorithm, seed, takeoff: the first round with half of all greedy answers long."""
-    rl = rl_rows(table)
-    runs = rl.groupby("run")[["p_cot", "algorithm", "seed"]].first()
-    return runs.assign(takeoff=first_round(rl, "greedy_long", 0.5)).reset_index()
-
-
 def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
     """Takeoff against log2((1 - p)/(2p)) over runs that took off: (rounds for each halving of the odds of long,
     correlation, correlation with 1/p instead).

@@ -3,54 +3,20 @@
 A chapter asks for `word_problems(profile, ...)` and calls `.recover()` or `.run()`.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from ntprl.book.run import ModelConfig, Reinforcement, Run, change, from_profile, steps_for
-from ntprl.errors import require, require_choice, require_integer
-from ntprl.llama.adapter import Llama, LlamaShape, tokenizer
+from ntprl.book.run import Reinforcement, Run, as_kind, change, from_profile, steps_for
+from ntprl.errors import require
+from ntprl.llama.adapter import Llama, tokenizer
 from ntprl.llama.config import LlamaConfig
-from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.tasks.rows import MARK, Row
-from ntprl.tasks.task import Task
-from ntprl.tasks.words import MARKS, WordProblems, solve
-
-
-@dataclass(frozen=True)
-class LlamaModel(ModelConfig):
-    """A Hugging Face Llama, from random weights or from a base that has seen worked solutions alone."""
-
-    style: str = "llama"  # transformers' LlamaForCausalLM, the only one here
-    n_layer: int = 3  # depth
-    width: int = 128  # size of the residual stream
-    base_steps: int = 0  # optimiser steps of the base; 0: random weights
-    base_mark: str = MARK  # what announces the answer in the base's solutions
-
-    def __post_init__(self) -> None:
-        require_choice("style", self.style, ("llama",))
-        require_integer("base_steps", self.base_steps, low=0)
-        require_choice("base_mark", self.base_mark, MARKS)
-
-    def shape(self, task: Task) -> LlamaShape:
-        return LlamaShape(task.vocab_size, task.prompt_length + task.long_length, self.n_layer, self.width, self.n_head)
-
-    def build(self, run: Run, device: str, folder: Path | None) -> Llama:
-        base = base_of(run)
-        if base is None:
-            return Llama(self.shape(run.task), torch_rng(run.seed, "init")).to(device)
-        return (base.train(device) if folder is None else base.trained(folder, device))[0]
-
-
-def base_of(run: Run) -> Run | None:
-    """The run on worked solutions that the weights come from, on other problems than `run`; None: they are random."""
-    if run.model.base_steps == 0:
-        return None
-    solutions = dict(p_cot=1.0, steps=run.model.base_steps, mark=run.model.base_mark, n_points=1, seed=run.seed + 1000)
-    return change(as_kind(run, Run, run.kind), rl=None, base_steps=0, base_mark=MARK, **solutions)
-
+from ntprl.llama.models import LlamaModel
+from ntprl.seeds import numpy_rng
+from ntprl.tasks.rows import Row
+from ntprl.tasks.words import WordProblems, solve
 
 WORDS = Run(WordProblems(), model=LlamaModel(), rl=Reinforcement(), kind="WordRecovery")
 
@@ -152,12 +118,6 @@ class TrlFromOurStart(TrlRun):
     def fine_tuned(self, device: str, starts: Path | None) -> tuple[Llama, list[dict]]:
         llama, table = self.start.train(device) if starts is None else self.start.trained(starts, device)
         return llama, table.to_dict("records")
-
-
-def as_kind(run: Run, kind: type[Run], name: str) -> Run:
-    """The same parts as another kind of run, recorded under another name."""
-    parts = {field.name: getattr(run, field.name) for field in fields(Run)}
-    return kind(**parts | {"kind": name})
 
 
 def by_our_loops(run: TrlRun) -> Run:

@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 from ntprl.book.baselines import Baselines
 from ntprl.book.recording import Recording, grid
-from ntprl.book.run import Run, change, steps_for
+from ntprl.book.run import Run, as_kind, change, steps_for
 from ntprl.llama.config import preset
 from ntprl.llama.run import LlamaRun
 from ntprl.studies.words import CHAPTER
-from ntprl.studies.words.runs import TrlFromOurStart, TrlRun, as_kind, word_problems
+from ntprl.studies.words.runs import TrlFromOurStart, TrlRun, word_problems
 from ntprl.tasks.words import MARKS
 
 # longer than the live run, with more rounds and more problems to measure on
