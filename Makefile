@@ -9,7 +9,10 @@ SHELL := bash
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# What is installed in .venv, a stamp for each part: what the book and its chapters need, and on top of it an extra of
+# pyproject.toml by its name, as .venv/.test. Any other extra does too: `make .venv/.trl`.
 READY := .venv/.ready
+BOOK := book,run,llama
 
 # Tests and chapters: as many processes as cores, each on one thread. Two threads make one step 1.6 times as fast, so that
 # two processes do more; and processes that take more threads than there are cores wait for each other.
@@ -42,12 +45,12 @@ book: executed ## run every chapter afresh and build the book from those runs
 html: _build/html.built ## build the book from the outputs stored in chapters/, in seconds
 	@echo "Built from stored outputs: $(CURDIR)/_build/html/index.html"
 
-test: $(READY) _build/html.built executed ## run the tests, and every chapter, comparing its outputs
-	$(ALONE) $(BIN)/pytest -q -n $(JOBS) tests
+test: .venv/.test _build/html.built executed ## run the tests, and every chapter, comparing its outputs
+	$(ALONE) $(BIN)/python -m pytest -q -n $(JOBS) -p tools.complete tests
 	$(BIN)/python -m pytest -q -p tools.replay --replay _build/executed --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg chapters
 
-check: $(READY) ## check style and run the fast tests, while you work
+check: .venv/.check ## check style and run the fast tests, while you work
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(ALONE) $(BIN)/pytest -q -n $(JOBS) -m "not slow" tests
@@ -57,7 +60,7 @@ refresh: $(READY) ## run chapters and store their outputs; CHAPTER=02 for one of
 	    | $(ALONE) xargs -n 1 -P $(JOBS) $(BIN)/python tools/execute.py
 	$(BIN)/python tools/readme.py
 
-bench: $(READY) ## time everything beside its peers, on an idle machine, in half an hour; DEVICE=cuda: on a GPU
+bench: .venv/.bench ## time everything beside its peers, on an idle machine, in half an hour; DEVICE=cuda: on a GPU
 ifeq ($(DEVICE),cpu)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python tools/performance.py
@@ -69,14 +72,22 @@ clean: ## remove all that can be made again, .venv included
 	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# The lock says which version, whoever asks for a package.
+INSTALL := $(BIN)/pip install --disable-pip-version-check --constraint requirements.lock
+
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
 	    "Python 3.11 or newer is needed and $(PYTHON) is %d.%d; try: make PYTHON=python3.12" % v[:2])'
-	@echo "Installing the locked environment into .venv (once, some minutes)"
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "Installing into .venv what the book and its chapters need (once, a minute or more)"
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --editable '.[$(BOOK)]'
 	@touch $@
+
+# `test` has all that the others have, so that none of them asks pip again after it.
+.venv/.%: requirements.lock pyproject.toml | $(READY)
+	@echo "Installing into .venv the extra $* (once)"
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@ $(if $(filter test,$*),$(addprefix .venv/.,check bench trl cluster))
 
 # Copies: a run for the book never writes under chapters/.
 _build/executed/%.ipynb: chapters/%.md $(CODE) | $(READY)

@@ -285,6 +285,7 @@ def test_every_seed_of_the_race_is_reported(benchmarks, monkeypatch):
 
 
 def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused):
+    pytest.importorskip("accelerate")
     ensemble = script("ensemble")
     with ThreadPoolExecutor(1) as pool:
         found = ensemble.trainings(ensemble.SMOKE, ensemble.EQUAL_STEPS, "cpu", pool)
@@ -298,6 +299,8 @@ def test_all_ways_to_train_a_sweep_have_the_same_losses(script, refused):
 
 
 def test_what_other_processes_compute_is_not_counted_as_nothing(script):
+    pytest.importorskip("accelerate")
+
     def work(repetition):
         return torch.ones(2, 3) @ torch.ones(3, 4)
 

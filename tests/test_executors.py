@@ -21,8 +21,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import submitit
-from dask.distributed import Client
 from held import HELD, SHORT
 from test_sweep import Inline, rows_of, silent
 
@@ -209,6 +207,7 @@ def test_an_executor_that_refuses_ends_in_one_line(tmp_path, refused):
 
 def test_submitit_brings_back_a_line_and_no_traceback(tmp_path, refused):
     checkpoint(tmp_path, SMOKE).write_text("damaged")
+    submitit = pytest.importorskip("submitit")
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="debug")  # which runs jobs in this process
     with refused("1 of 1 runs failed", f"{config_hash(SMOKE)} (InputError: checkpoint", "cannot be read"):
         sweep([SMOKE], tmp_path, executor, report=silent)
@@ -231,14 +230,14 @@ def test_the_page_trains_runs_at_once(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """Of a Dask cluster that is started as the page says, but gives a run up when one worker died of it."""
-    folder = tmp_path_factory.mktemp("cluster")
+    distributed, folder = pytest.importorskip("distributed"), tmp_path_factory.mktemp("cluster")
     (folder / "runs").mkdir()
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for line in block("sh", "dask scheduler").splitlines():
             started(stack, shlex.split(line))
         wait_until((folder / "runs" / "dask.json").is_file)
-        names = {"Client": Client}
+        names = {"Client": distributed.Client}
         exec(block("python", "scheduler_file"), names)
         patch.undo()
         stack.enter_context(names["client"]).wait_for_workers(2, timeout=PATIENCE)
@@ -251,6 +250,7 @@ def test_killed_half_way_a_sweep_goes_on_with_nothing_lost_or_doubled(
     kind, tmp_path, request, start, refused, alone, monkeypatch
 ):
     """Killed with all its workers when one of two runs is done; called again, a worker dies; at last it ends."""
+    submitit = pytest.importorskip("submitit")  # held.py asks for it, whatever the kind
     runs, order, script = tmp_path / "runs", tmp_path / "order", tmp_path / "script.py"
     held = change(HELD, order=str(order))
     order.write_text("wait")
@@ -337,6 +337,7 @@ def test_the_slurm_script_with_a_stand_in_for_slurm(tmp_path, alone, monkeypatch
 
     submitit takes the signal for that only near the limit: with a limit of five minutes, always.
     """
+    pytest.importorskip("submitit")
     programs, runs, order, script = (tmp_path / name for name in ("bin", "runs", "order", "script.py"))
     programs.mkdir()
     for name, text in STAND_IN.items():
@@ -381,5 +382,5 @@ def test_what_the_page_says_in_passing(tmp_path):
     """Numbers and options that no script above has run."""
     for name in re.findall(r"`(\w+)` of \d+", PAGE):
         assert f"`{name}` of {len(TABLES[name].configs)}" in PAGE
-    executor = submitit.AutoExecutor(tmp_path, cluster="local", slurm_max_num_timeout=10)
+    executor = pytest.importorskip("submitit").AutoExecutor(tmp_path, cluster="local", slurm_max_num_timeout=10)
     executor.update_parameters(**dict.fromkeys(re.findall(r"`(slurm_\w+)`", PAGE), "mine"))

@@ -1,6 +1,8 @@
 """The files around the code say the same thing: name, version, address, dependencies, README tree."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -92,6 +94,52 @@ def test_environment_is_thin():
 @pytest.mark.parametrize("requirement", DIRECT, ids=str)
 def test_lock_satisfies(requirement):
     assert requirement.specifier.contains(locked()[normal(requirement.name)])
+
+
+def with_parts(extra):
+    """The requirements of an extra, with those of the extras that it names."""
+    for line in PROJECT["optional-dependencies"][extra]:
+        requirement = Requirement(line)
+        if requirement.name == PROJECT["name"]:
+            yield from (each for inner in requirement.extras for each in with_parts(inner))
+        else:
+            yield normal(requirement.name)
+
+
+def test_all_tests_have_every_package():
+    """But for those of the book, which the Makefile installs before them."""
+    assert set(with_parts("test")) >= {normal(each.name) for part in EXTRAS if part != "book" for each in EXTRAS[part]}
+
+
+def test_the_book_and_the_fast_tests_do_without_the_largest():
+    (book,) = re.findall(r"(?m)^BOOK := (\S+)$", (ROOT / "Makefile").read_text())
+    light = {name for extra in (*book.split(","), "check") for name in with_parts(extra)}
+    assert "transformers" in light
+    assert not light & {"trl", "datasets", "peft", "accelerate", "distributed", "submitit", "playwright"}
+
+
+NEEDS_IT = """
+import pytest
+here = pytest.importorskip("{}")
+def test_that_needs_more():
+    pytest.importorskip("{}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packages", [("json", "json"), ("no_such", "json"), ("json", "no_such")])
+def test_no_test_skips_itself_where_all_is_installed(tmp_path, packages):
+    """With the plugin that `make test` names; without it nothing fails."""
+    assert "-p tools.complete tests" in (ROOT / "Makefile").read_text()
+    (tmp_path / "test_toy.py").write_text(NEEDS_IT.format(*packages))
+    command = [sys.executable, "-m", "pytest", "-q", str(tmp_path)]
+    plain, strict = (
+        subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+        for options in ((), ("-p", "tools.complete"))
+    )
+    assert plain.returncode in (0, 5)  # 5: a file that skips itself has no test
+    assert (strict.returncode != 0) == ("no_such" in packages)
+    assert ("could not import 'no_such'" in strict.stdout) == ("no_such" in packages)
 
 
 def test_lock_is_exact():

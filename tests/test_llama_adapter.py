@@ -197,6 +197,7 @@ def test_a_base_is_trained_once_on_solutions_with_its_own_mark(tmp_path):
 
 @pytest.mark.slow
 def test_trl_trains_the_same_model_to_the_same_kind_of_table():
+    pytest.importorskip("trl")
     by_trl, by_us = (change(run, steps=4, n_points=2) for run in (BY_TRL, STEADY))
     theirs, ours = by_trl.run(), by_us.run()
     measured = ours[ours["greedy_accuracy"].notna()]
@@ -210,6 +211,7 @@ def test_trl_trains_the_same_model_to_the_same_kind_of_table():
 
 @pytest.mark.slow
 def test_trl_goes_on_from_our_start(tmp_path):
+    pytest.importorskip("trl")
     theirs, ours = as_kind(STEADY, TrlFromOurStart, "WordTrlShared"), STEADY
     assert theirs.start == ours.start and BY_TRL.start is None
     table, measured = theirs.run(folder=tmp_path), ours.run(folder=tmp_path)

@@ -8,11 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import peft
 import pytest
 import torch
 import transformers
-import trl
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ntprl.errors import InputError
@@ -35,6 +33,8 @@ from ntprl.llama.training import (
 )
 from ntprl.llama.weights import byte_tokenizer, load_tokenizer, load_weights, rehearsal, tiny_model
 from ntprl.tasks.rows import Row, completion, long_ones, prompt
+
+peft, trl = pytest.importorskip("peft"), pytest.importorskip("trl")
 
 SUMS = [Row(f"What is {n} + 1?", f"It is {n} + 1 = {n + 1}.", str(n + 1)) for n in range(40)]
 SIZES = dict(sft_steps=2, sft_batch=4, sft_length=128, sft_lr=1e-3, sft_every=1, warmup=1, n_eval=4, eval_batch=4)

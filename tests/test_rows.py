@@ -1,4 +1,4 @@
-"""Rows and their two demonstrations; and that nobody without the llama extra needs it."""
+"""Rows and their two demonstrations; and which packages the parts of this package do without."""
 
 import subprocess
 import sys
@@ -64,15 +64,12 @@ def test_a_share_outside_is_refused(refused):
         long_ones(MANY, 1.1)
 
 
-BLOCKED = """
-import importlib, pkgutil, sys
+LIVE = {"transformers", "tokenizers", "huggingface_hub", "math_verify"}  # with the extra llama
+BY_TRL = {"trl", "datasets", "peft", "accelerate", "pyarrow", "vllm"}  # with the extra trl
+CLUSTER = {"dask", "distributed", "submitit"}
 
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {names}:
-            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
-
-sys.meta_path.insert(0, Block())
+EVERY_MODULE = """
+import importlib, pkgutil
 import ntprl
 for module in pkgutil.walk_packages(ntprl.__path__, "ntprl."):
     importlib.import_module(module.name)
@@ -86,13 +83,28 @@ for start in (lambda: run(preset("llama-3.2-3b", dry_run=True), "nowhere"), word
     except InputError as error:
         print(error)
 """
+LIVE_RUN = """
+from ntprl.studies.words.runs import word_problems
+from ntprl.tasks.answers import is_right
+print(is_right("#### x+1", "1+x", seconds=30), len(word_problems("smoke", 2).recover().table) > 2)
+"""
+
+
+def without(missing: set[str], script: str) -> list[str]:
+    """What a script prints, in lines, where these packages cannot be imported."""
+    script = f"import sys; sys.modules.update(dict.fromkeys({missing}))\n{script}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.mark.slow
-def test_every_module_imports_without_the_extra_and_a_run_says_what_is_missing():
-    names = {"transformers", "trl", "datasets", "peft", "accelerate", "tokenizers", "huggingface_hub", "math_verify"}
-    script = BLOCKED.format(names=names | {"pyarrow", "vllm"})
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2 and all("transformers" in line and "pip install 'ntprl[llama]'" in line for line in lines)
+def test_every_module_imports_without_the_extras_and_a_run_says_what_is_missing():
+    by_trl, live = without(LIVE | BY_TRL | CLUSTER, EVERY_MODULE)
+    assert "package trl" in by_trl and "pip install 'ntprl[trl]'" in by_trl
+    assert "package transformers" in live and "pip install 'ntprl[llama]'" in live
+
+
+@pytest.mark.slow
+def test_the_live_llama_needs_the_llama_extra_alone():
+    assert without(BY_TRL | CLUSTER, LIVE_RUN) == ["True True"]

@@ -1,1 +1,4 @@
-"""Llama models on mixtures of worked solutions and bare answers (chapter 6). Only training needs the llama extra."""
+"""Llama models on mixtures of worked solutions and bare answers (chapter 6).
+
+Only training needs more than the core: the live run the extra llama, TRL's trainers the extra trl.
+"""

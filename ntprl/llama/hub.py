@@ -9,6 +9,8 @@ from types import ModuleType
 
 from ntprl.errors import InputError
 
+LIVE = {"transformers", "tokenizers", "huggingface_hub"}  # of the extra llama; what else may be missing is of trl
+
 # Names of exception classes, since the libraries move the classes themselves from version to version.
 GATED = {"GatedRepoError"}
 UNKNOWN = {"RepositoryNotFoundError", "DatasetNotFoundError"}
@@ -33,8 +35,9 @@ def needed(module: str) -> ModuleType:
         missing = (error.name or module).split(".")[0]
         if missing == "vllm":
             raise InputError("vllm = True needs the package vllm: pip install vllm, or set vllm = False") from None
+        extra = "llama" if missing in LIVE else "trl"
         raise InputError(
-            f"the Llama experiments need the package {missing} ({error}): pip install 'ntprl[llama]'"
+            f"the Llama experiments need the package {missing} ({error}): pip install 'ntprl[{extra}]'"
         ) from None
 
 

@@ -110,7 +110,7 @@ def run(config: LlamaConfig, folder: Path | str, report: Report = print) -> pd.D
 
     Raises InputError in one line if a library, data, weights, GPUs or memory are missing.
     """
-    for library in ("transformers", "datasets", "trl", "math_verify", *(["peft"] if config.lora else [])):
+    for library in ("trl", "datasets", "transformers", "math_verify", *(["peft"] if config.lora else [])):
         needed(library)
     if config.dry_run:
         return dry_run(config, report)
