@@ -64,6 +64,8 @@ class PublishedModel(ModelConfig):
             require(found == value, name, found, f"{value!r}, as published")
 
     def shape(self, task: CoinProblems) -> PublishedShape:
+        """With the vocabulary and length of the task, which must be one in words that these weights know."""
+        require(isinstance(task, CoinProblems), "task", task, "CoinProblems, whose words are tokens of these weights")
         return PublishedShape(self.source, task.vocab_size, task.prompt_length + task.long_length)
 
     def build(self, run: Run, device: str, folder: Path | None) -> Llama:
