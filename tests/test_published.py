@@ -70,6 +70,14 @@ def test_a_missing_package_is_one_line_with_the_command(cache, refused, monkeypa
     assert not cache.exists()
 
 
+def test_a_missing_reader_is_one_line_too(cache, package, refused, monkeypatch):
+    found = published.find_spec
+    monkeypatch.setattr(published, "find_spec", lambda name: None if name == "gguf" else found(name))
+    with refused("needs the package gguf", published.INSTALL):
+        published.smollm2_folder()
+    assert not cache.exists()
+
+
 def test_another_file_or_none_in_the_package_is_refused(cache, package, refused):
     (package / published.FILE).write_bytes(b"weight")
     with refused(published.FILE, "damaged"):

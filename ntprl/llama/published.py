@@ -65,7 +65,8 @@ def _says(model: object, tokenizer: object) -> str:
 
 def _convert(source: Path, folder: Path) -> None:
     transformers = needed("transformers")
-    needed("gguf")
+    if find_spec("gguf") is None:
+        raise InputError(f"model = {SMOLLM2!r} needs the package gguf, which reads its file: {INSTALL}")
     with quiet(), redirect_stderr(io.StringIO()):  # the reader of GGUF draws a bar of its own
         options = dict(gguf_file=source.name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, **options)
