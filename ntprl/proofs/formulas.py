@@ -38,7 +38,7 @@ FORMULAS: dict[str, Expression] = {
     "copy-first": Expression(r"1.6\,\gamma(q)\,\|\xi\| + 4.1\,E^2", r"\gamma(q) \|\xi\| E"),
     "round-stop": Expression(
         r"2E^2 + 2\tau + \frac{.8\,\lambda}{W(q')}\left|\alpha(q')\right|"
-        r" + \frac{1.5\,\lambda}{W(q')}\ln\tfrac1\lambda\,(E + 2\tau)",
+        r" + \frac{1.5\,\lambda}{W(q')}\ln\tfrac1\lambda \cdot (E + 2\tau)",
         r"E \tau \lambda W(q') \alpha(q')",
     ),
     "round-first": Expression(
@@ -55,7 +55,7 @@ FORMULAS: dict[str, Expression] = {
     "outcome": Expression(r"\frac{\tau}{Z}", r"\tau Z"),
     "half-chain": Expression("2^{1-k}", "k"),
     # 7 and 8
-    "pstar": Expression(r"\frac{\mathcal m}{1 + \mathcal m}", r"\mathcal{}m"),
+    "pstar": Expression(r"\frac{M_*}{1 + M_*}", "M_*"),
     "majority": Expression(r"2^{-d}\binom{d-1}{(d-1)/2}", "d"),
     "hardness": Expression(r"\frac{\Lambda^2}{\varepsilon^2\,2^d}", rf"\Lambda {E} d"),
     "rare": Expression(r"Np_0 + nN\,2^{-(d-1)}", "N p_0 n d"),
@@ -107,7 +107,7 @@ NOTICED: dict[str, float] = {
 
 DISPLAYS: dict[str, str] = {
     "first-token": r"p+\tfrac{1-p}{2}=«first-token»",
-    "logits": r"a\to«first-logit»,\quad\alpha\to«stop-logit»",
+    "logits": r"a\to«first-logit»,\alpha\to«stop-logit»",
     "bias": r"""
         \left|\sigma(a) - \tfrac{1+p}{2}\right| \le «bias-first»,
         \text{and} \le \omega(2\lambda);
@@ -149,8 +149,8 @@ DISPLAYS: dict[str, str] = {
     "weights": r"\Gamma = «weights»",
     "process-left": "«process-left»",
     "flows": r"""
-        «flow-reinforce» \text{(REINFORCE)}, «flow-grpo» \text{(GRPO)}, «flow-star» \text{(STaR, no refit)},
-        «flow-natural» \text{(natural gradient)}, «flow-unit» \text{(unit steps)}
+        \text{(REINFORCE)} «flow-reinforce», \text{(GRPO)} «flow-grpo», \text{(STaR, no refit)} «flow-star»,
+        \text{(natural gradient)} «flow-natural», \text{(unit steps)} «flow-unit»
     """,
     "flow-times": "«time-reinforce», «time-grpo», «time-star», «time-natural», «time-unit»",
 }

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-LAYOUT = re.compile(r"\\begin\{aligned\}|\\end\{aligned\}|\\\\(?=\s|$)|\\[,;!]|\\quad|\\left|\\right|&|\s+")
+LAYOUT = re.compile(
+    r"\\begin\{aligned\}|\\end\{aligned\}|\\\\(?=\s|$)|\\[,;!]|\\[Bb]ig(?![a-zA-Z])|\\left|\\right|&|\s+"
+)
 LETTER = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 NUMBER = re.compile(r"\d+(\.\d+)?|\.\d+")
 
 
 def plain(tex: str) -> str:
     """LaTeX without what only arranges it: spaces, rows, sizes of brackets and of fractions."""
+    tex = re.sub(r"\\q?quad\s*", "", tex)
     tex = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", r"\1{}", tex)  # \ln T: the space ends the command
     for shown, token in (
         (r"\tfrac", r"\frac"),

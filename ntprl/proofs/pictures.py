@@ -20,9 +20,7 @@ SAMPLES = 4_096_000
 
 def svg(width: int, height: int, label: str, body: list[str]) -> str:
     """An inline picture in the colour of the text, for light and dark pages."""
-    style = (
-        'style="max-width: 100%; height: auto; margin: 8px 0; font: 14px sans-serif" fill="currentColor" stroke="none"'
-    )
+    style = 'style="max-width: 100%; height: auto; margin: 8px 0; font: 14px sans-serif" fill="currentColor"'
     opening = f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{label}" {style}>'
     return "\n".join(["```{raw} html", opening, *body, "</svg>", "```"])
 
@@ -112,9 +110,10 @@ def falling_lines() -> str:
         body.append(f'<polyline points="{points}" {style}/>')
     rounds = [floor(s / copying.LN_2) + 1 for s in start]
     counts = ", ".join(f"{rounds.count(n)} in round {n}" for n in sorted(set(rounds)))
-    body.append(text(40, at(0, -3.9)[1] + 6, f"rounds; 0 is crossed by {counts}", extra=' font-size="13"'))
+    body.append(text(40, at(0, -3.9)[1] + 6, "rounds; prompts whose score falls below 0:", extra=' font-size="13"'))
+    body.append(text(40, at(0, -4.6)[1] + 6, counts, extra=' font-size="13"'))
     label = "64 parallel lines fall by ln 2 in each round and cross zero in rounds of their own"
-    return svg(390, round(at(0, -4.1)[1]) + 8, label, body)
+    return svg(390, round(at(0, -4.8)[1]) + 8, label, body)
 
 
 def pairs_table() -> str:
