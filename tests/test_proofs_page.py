@@ -65,7 +65,7 @@ def test_a_change_of_a_formula_is_noticed_by_its_check(name):
     check, given = GUARDS[name]
     formula = FORMULAS[name]
     changed = [formula.divided(NOTICED[name])] if name in NOTICED else list(formula.changed())
-    assert changed or name == "flow-unit"
+    assert changed
     for other in changed:
         with pytest.raises(UNREADABLE):
             check(**given(other))
@@ -113,6 +113,13 @@ def test_sections_have_anchors_and_proofs_their_ideas():
     assert headings and all(re.fullmatch(r"\([\w-]+\)=", line) for line in headings)
     proofs = PAGE.count("```{prf:proof}")
     assert PAGE.count("**Idea.**") == proofs > 25
+
+
+def test_long_proofs_fold():
+    """A proof of more than 14 lines stands in a dropdown."""
+    for match in re.finditer(r"(?ms)^```\{prf:proof\}\n(.*?)^```$", PAGE):
+        folded = PAGE[: match.start()].endswith("````{dropdown} Proof\n\n")
+        assert folded or len(match[1].splitlines()) <= 14, match[1][:80]
 
 
 # --- the reader of formulas ---

@@ -165,7 +165,9 @@ def skip_kept(d: int, stride: int, p: Fraction) -> list[tuple[tuple, tuple, bool
     return rows
 
 
-def check_skip(stride: int = 2, flip: Fraction = HALF, accuracy: Fraction = HALF, after: Formula = lambda p: p) -> None:
+def check_skip(
+    stride: int = 2, flip: Fraction | None = None, accuracy: Fraction = HALF, after: Formula = lambda p: p
+) -> None:
     """prop-skip: all means are 0 *given the label*, in demonstrations and in what STaR keeps; flip, accuracy, share.
 
     Greedy decoding is that of the heads as they then are: 0 but for the stop's bias.
@@ -191,10 +193,11 @@ def check_skip(stride: int = 2, flip: Fraction = HALF, accuracy: Fraction = HALF
         total = sum(weight for *_, weight in rows)
         share = sum(weight for *_, is_long, weight in rows if is_long) / total
         agree("prop-skip", f"share of long {where}", after(p), share)
+    flip = FORMULAS["skip"]() if flip is None else flip
     for p in (flip - TINY, flip, flip + TINY):
         bias = (1 - p) - p  # the sign of ln((1 - p)/p)
         goes_on = not bias > 0
-        hold("prop-skip", goes_on == (p >= Fraction(1, 2)), f"greedy is on the wrong side at p = {float(p):.6f}")
+        hold("prop-skip", goes_on == (p >= flip), f"greedy is on the wrong side at p = {float(p):.6f}")
         last = -1  # all other scores are 0, and a tie is -1
         right = Fraction(sum(chain(x)[-1] == last for x in prompts(d)), 2**d)
         agree("prop-skip", "accuracy of greedy decoding", accuracy, right)

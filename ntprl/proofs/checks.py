@@ -78,7 +78,7 @@ GUARDS: dict[str, Guard] = {
             "budget-link": "inverse_link",
         },
         star.check_kept: {"kept": "share"},
-        star.check_recursion: {"solution": "solution"},
+        star.check_recursion: {"map": "share", "solution": "solution", "doubling": "double", "growth": "grown"},
         star.check_rounds: {"rounds": "flip", "safe-rounds": "safe"},
         copying.check_weight: {"weight": "curvature"},
         copying.check_copy: {"slope": "slope", "copy-stop": "stop", "copy-first": "first"},
@@ -113,6 +113,7 @@ GUARDS: dict[str, Guard] = {
     for what, key in (("flow", "changed"), ("time", "times"))
     for kind in flows.KINDS
 }
+GUARDS["skip"] = (beyond.check_skip, lambda changed: {"flip": changed()})
 
 
 def check(*labels: str) -> dict[str, float | None]:

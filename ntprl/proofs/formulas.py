@@ -29,6 +29,9 @@ FORMULAS: dict[str, Expression] = {
     "budget-link": Expression(r"\frac{18d^2(d-1)}{\delta\lambda_L^2}", f"d {D} {LL}"),
     # 6. Theorem 2
     "kept": Expression(r"\frac{2p}{1+p}", "p"),
+    "map": Expression(r"\frac{2p_n}{1 + p_n}", "p_n"),
+    "growth": Expression(r"2^n\frac{p_0}{1-p_0}", "p_0 n"),
+    "doubling": Expression(r"2\,\mathrm{odds}(p_n)", r"\mathrm{odds}(p_n)"),
     "solution": Expression(r"\frac{2^np_0}{2^np_0 + 1 - p_0}", "p_0 n"),
     "rounds": Expression(r"\log_2\frac{1-p_0}{2p_0}", "p_0"),
     "safe-rounds": Expression(r"\left\lceil\log_2\frac{1-p_0}{p_0} - \frac12\right\rceil", "p_0"),
@@ -64,6 +67,7 @@ FORMULAS: dict[str, Expression] = {
     "noise-chain": Expression(r"2(1-\eta)^{d-1}", r"\eta d"),
     "noise-outcome": Expression(r"1 + (1-2\eta)^{d-1}", r"\eta d"),
     "noise-left": Expression(r"\eta\,\frac{1 - (1-2\eta)^{d-2}}{1 + (1-2\eta)^{d-1}}", r"\eta d"),
+    "skip": Expression(r"\tfrac12", ""),
     "three": Expression(r"\max\{\tfrac\mu2, \tfrac{1-3\mu}{2}\}", r"\mu"),
     "three-chain": Expression(r"\max\{\mu, \tfrac{1-3\mu}{2}\}", r"\mu"),
     "weights": Expression(r"\frac{2r_L}{r_S}", "r_L r_S"),
@@ -106,6 +110,7 @@ NOTICED: dict[str, float] = {
 }
 
 DISPLAYS: dict[str, str] = {
+    "first-screen": r"p_{n+1} = «map», \frac{p_n}{1-p_n} = «growth»",
     "first-token": r"p+\tfrac{1-p}{2}=«first-token»",
     "logits": r"a\to«first-logit»,\alpha\to«stop-logit»",
     "bias": r"""
@@ -123,6 +128,7 @@ DISPLAYS: dict[str, str] = {
     "ridges": r"\lambda = «ridge», \lambda_L = «ridge-link»",
     "budget": r"\frac1B = «budget», \frac{1}{B_L} = «budget-link»",
     "kept": r"p' = «kept»",
+    "doubling": r"\mathrm{odds}(p_{n+1}) = «doubling»",
     "solution": r"p_n = «solution»",
     "rounds": r"«rounds»;",
     "safe-rounds": r"n_0 = «safe-rounds»",
@@ -144,6 +150,7 @@ DISPLAYS: dict[str, str] = {
     "noise-threshold": "«noise-threshold»",
     "noise-factors": r"«noise-chain» \text{(chain reward)}, «noise-outcome» \text{(end-to-end)}",
     "noise-left": r"\eta' = «noise-left» < \eta",
+    "skip": r"p \ge «skip»",
     "three": r"\mathrm{odds}(f) > «three»",
     "three-chain": r"\mathrm{odds}(f) > «three-chain»",
     "weights": r"\Gamma = «weights»",

@@ -37,16 +37,19 @@ def check_kept(share: Formula = FORMULAS["kept"], sizes: Iterable[int] = (2, 3, 
 
 
 def check_recursion(
-    share: Formula = FORMULAS["kept"],
+    share: Formula = FORMULAS["map"],
     solution: Formula = FORMULAS["solution"],
     slope: Formula = lambda p: 2 / (1 + p) ** 2,
+    double: Formula = FORMULAS["doubling"],
+    grown: Formula = FORMULAS["growth"],
 ) -> None:
     """lem-recursion: the odds double, the closed form solves the recursion, and the slope is at most 2 (sympy)."""
     p, n = sympy.symbols("p n", positive=True)
     claims = {
-        "the odds do not double": odds(share(p)) - 2 * odds(p),
+        "the odds do not double": odds(share(p)) - double(odds(p)),
         "the closed form is no solution": solution(p, n + 1) - share(solution(p, n)),
         "the closed form does not start at p": solution(p, 0) - p,
+        "the odds do not grow like 2^n": odds(solution(p, n)) - grown(p, n),
         "wrong slope": sympy.diff(share(p), p) - slope(p),
         "the slope at 0 is not 2": slope(sympy.Integer(0)) - 2,
         "the stop does not fall by ln 2": sympy.expand_log(
