@@ -3,13 +3,13 @@
 import re
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, e, log, log2, sqrt
+from math import e, inf, log, log2, sqrt
 from pathlib import Path
 
 import pytest
 import sympy
 
-from ntprl.proofs import beyond, deviations, heads, pretraining, star
+from ntprl.proofs import beyond, copying, flows, hardness, heads, pretraining, star
 from ntprl.proofs import checks as proof_checks
 
 PAGE = (Path(__file__).resolve().parent.parent / "chapters" / "proofs" / "linear_chain.md").read_text()
@@ -91,42 +91,11 @@ WRONG = {
     ),
     "bias rho": ("lem-ridge", heads.check_ridge, {"log_bound": lambda rho: rho}),
     "bias sqrt(rho)/4": ("lem-ridge", heads.check_ridge, {"root_bound": lambda rho: sqrt(rho) / 4}),
-    "bias of the first head halved": (
-        "cor-calibration",
-        heads.check_calibration,
-        {"first": lambda p, lam: lam / 2 * log((1 + p) / (1 - p))},
-    ),
-    "bias of the stop divided by (1 + p)^2": (
-        "cor-calibration",
-        heads.check_calibration,
-        {"stop": lambda p, lam: lam * abs(log((1 - p) / (2 * p))) / (1 + p) ** 2},
-    ),
-    "links off by lambda": ("cor-calibration", heads.check_calibration, {"link": lambda lam: lam}),
-    "wrong first token: lambda/4": ("cor-calibration", heads.check_calibration, {"wrong": lambda p, lam: lam / 4}),
-    "rate with lambda^2 too good": (
-        "lem-sgd",
-        pretraining.check_sgd,
-        {"bound": lambda m, lam, steps: 2 * m * lam * (1 + log(steps)) / steps},
-    ),
     "iterates within sqrt(m)/(3 lambda)": (
         "lem-sgd",
         pretraining.check_sgd,
         {"radius": lambda m, lam: sqrt(m) / (3 * lam)},
     ),
-    "score gap with lambda^2 too good": (
-        "cor-head",
-        pretraining.check_head,
-        {"gap": lambda m, lam, steps, delta: 2 * m * lam * sqrt((1 + log(steps)) / (delta * steps))},
-    ),
-    "half the steps": ("lem-steps", pretraining.check_steps, {"steps": lambda bound: log(2 / bound) / bound}),
-    "ridge kappa/2": ("thm-pretraining", pretraining.check_pretraining_constants, {"ridge": lambda kappa: kappa / 2}),
-    "a tenth of the samples": (
-        "thm-pretraining",
-        pretraining.check_pretraining_constants,
-        {"inverse": lambda d, eps, delta: 57.6 * d**2 * (d + 1) ** 5 * log(2 * (d + 1) / eps) ** 2 / delta / eps**4},
-    ),
-    "threshold .34": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.34}),
-    "threshold .33": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.33}),
     "short answers (1 - p)/3": ("thm-pretraining", pretraining.check_pretraining, {"short": lambda p: (1 - p) / 3}),
     "long answers 2p/(1 + p)": ("thm-pretraining", pretraining.check_pretraining, {"long": lambda p: 2 * p / (1 + p)}),
     "ln 6": ("rem-three-quarters", pretraining.check_three_quarters, {"bound": 6.0}),
@@ -135,30 +104,13 @@ WRONG = {
     "map 2p/(1 + 2p)": ("lem-recursion", star.check_recursion, {"share": lambda p: 2 * p / (1 + 2 * p)}),
     "solution 2^n p": ("lem-recursion", star.check_recursion, {"solution": lambda p, n: 2**n * p}),
     "slope 2/(1 + p)": ("lem-recursion", star.check_recursion, {"slope": lambda p: 2 / (1 + p)}),
-    "rounds above log2((1 - p)/p)": (
-        "cor-rounds",
-        star.check_rounds,
-        {"flip": lambda p: star.above(log2((1 - p) / p))},
-    ),
     "rounds to .99 without the 99": (
         "cor-rounds",
         star.check_rounds,
         {"reach": lambda p, delta: star.above(log2((1 - p) / (p * 2)) + 1)},
     ),
-    "n_0 without the half": ("cor-rounds", star.check_rounds, {"safe": lambda p: ceil(log2((1 - p) / p)) + 1}),
-    "curvature doubled": ("lem-nearby", deviations.check_nearby, {"factor": 1.1}),
-    "drift of the odds R/10": ("lem-near-kept", deviations.check_near_kept, {"drift": 0.1}),
-    "spread R/10": ("lem-near-kept", deviations.check_near_kept, {"ripple": 0.1}),
-    "first head k/4": ("lem-near-heads", deviations.check_near_heads, {"first": (0.25, 18)}),
-    "stop k/4": ("lem-near-heads", deviations.check_near_heads, {"stop": (4, 0.25)}),
-    "links do not move": ("lem-near-heads", deviations.check_near_heads, {"link": 0.0}),
-    "64 becomes 1": ("thm-star", star.check_star_constants, {"divisor": 1}),
-    "errors at most double": ("thm-star", star.check_star_constants, {"growth": 2}),
     "STaR with 2p/(1 + 2p)": ("thm-star", star.check_star, {"share": lambda p: 2 * p / (1 + 2 * p)}),
     "STaR stands still": ("thm-star", star.check_star, {"share": lambda p: p}),
-    "deviations halve": ("rem-growth", star.check_growth_in_practice, {"limit": 0.5}),
-    "rewards agree always": ("prop-outcome", star.check_outcome, {"bound": lambda never, kept: 0.0}),
-    "rewards differ by tau/1000": ("prop-outcome", star.check_outcome, {"bound": lambda never, kept: never / 1000}),
     "p* = m": ("prop-threshold", beyond.check_threshold, {"threshold": lambda m: m}),
     "p* = 0.34 for parity": (
         "prop-threshold",
@@ -170,16 +122,11 @@ WRONG = {
         beyond.check_threshold,
         {"threshold": lambda m: Fraction(1, 3) if m == 1 else m / (1 + m)},
     ),
-    "parity of one bit": ("prop-short", beyond.check_short_only, {"sizes": (1,)}),
-    "majority at chance": ("rem-majority", beyond.check_majority, {"edge": lambda d: 0}),
-    "none missing": ("rem-rare", beyond.check_rare, {"missing": lambda p, samples: 1 - p * samples / 2}),
-    "d rounds": ("rem-rare", beyond.check_rare, {"rounds": lambda d: d}),
     "noise moves the two-way threshold": ("prop-noise", beyond.check_noise, {"two_way": lambda eta: 1 / (3 - 2 * eta)}),
     "noise leaves the three-way one": ("prop-noise", beyond.check_noise, {"three_way": lambda eta: Fraction(1, 3)}),
     "d noisy links": ("prop-noise-star", beyond.check_noise_star, {"chain_factor": lambda eta, d: 2 * (1 - eta) ** d}),
     "noise kills half": ("prop-noise-star", beyond.check_noise_star, {"outcome_factor": lambda eta, d: 1}),
     "noise stays": ("prop-noise-star", beyond.check_noise_star, {"left": lambda eta, d: eta}),
-    "no skip": ("prop-skip", beyond.check_skip, {"stride": 1}),
     "cut chains do not help": ("prop-three", beyond.check_three_lengths, {"odds_needed": lambda mu: Fraction(1, 2)}),
     "mu instead of mu/2": (
         "prop-three",
@@ -203,6 +150,77 @@ WRONG = {
     "factor one rests": ("cor-no-rest", beyond.check_no_rest, {"factors": (1.0,)}),
     "process weight (1 - eta)^2": ("prop-process", beyond.check_process, {"weight": lambda eta: (1 - eta) ** 2}),
     "process reward cleans": ("prop-process", beyond.check_process, {"left": lambda eta, d: 0}),
+    "code: the mean of w_0..w_(T-1)": ("def-training", pretraining.check_code, {"first": 0}),
+    "bias omega(.6 lambda)": ("cor-calibration", heads.check_calibration, {"doubled": 0.6}),
+    "bias of the stop omega(.6 lambda)": ("cor-calibration", heads.check_calibration, {"stretched": 0.6}),
+    "rate without the logarithm": (
+        "lem-sgd",
+        pretraining.check_sgd,
+        {"bound": lambda m, lam, steps: m / (2 * lam * steps) * 0.7},
+    ),
+    "weights twice as near": (
+        "cor-head",
+        pretraining.check_head,
+        {"distance": lambda m, lam, steps, delta: sqrt(m * (1 + log(steps)) / (8 * delta * steps)) / lam},
+    ),
+    "half the steps": ("lem-steps", pretraining.check_steps, {"steps": lambda bound: log(4 / bound) / bound}),
+    "ridge eps/8": ("thm-pretraining", pretraining.check_pretraining_constants, {"ridge": lambda eps: eps / 8}),
+    "half of the samples": (
+        "thm-pretraining",
+        pretraining.check_pretraining_constants,
+        {"inverse": lambda d, delta, lam, eps: 32 * (d + 1) ** 2 / (delta * lam**2 * eps**2)},
+    ),
+    "threshold .36": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.36}),
+    "threshold .3": ("thm-pretraining", pretraining.check_pretraining, {"threshold": lambda: 0.3}),
+    "answers within eps/4": ("thm-pretraining", pretraining.check_pretraining, {"accuracy": 0.25}),
+    "rounds above log2((1 - p)/p)": ("cor-rounds", star.check_rounds, {"flip": lambda p: log2((1 - p) / p)}),
+    "n_0 without the half": ("cor-rounds", star.check_rounds, {"safe": lambda p: star.above(log2((1 - p) / p)) + 1}),
+    "a round moves the stop by ln 2.2": ("lem-copy", copying.check_copy, {"step": log(2.2)}),
+    "copies are exact": ("lem-copy", copying.check_copy, {"stop": lambda size: 1e-3 * size**2}),
+    "first head does not feel the stop": ("lem-copy", copying.check_copy, {"first": lambda g, x, size: 4.1 * size**2}),
+    "weight q": ("lem-copy", copying.check_weight, {"curvature": lambda q: q}),
+    "fourth moments of one fair coin": ("lem-copy", copying.check_moments, {"ratio": 3.0}),
+    "curvature 5 % better": ("lem-nearby", copying.check_nearby, {"share": 1.05}),
+    "one round later": ("cor-flip", copying.check_flip, {"own": lambda s: int(s / log(2)) + 2}),
+    "all prompts with the mean": ("cor-flip", copying.check_flip, {"own": lambda s: 5}),
+    "scores exact to 1e-4": ("cor-flip", copying.check_flip, {"error": 1e-4}),
+    "a round without ridge": (
+        "lem-round",
+        copying.check_round,
+        {"stop": lambda size, tau, lam, weight, alpha: 2 * size**2 + 2 * tau},
+    ),
+    "links stay sure": (
+        "lem-round",
+        copying.check_round,
+        {"first": lambda slope, x, size, tau, lam: 1.6 * slope * x + 4.1 * size**2},
+    ),
+    "links do not move": ("lem-round", copying.check_round_links, {"moved": 1e-3}),
+    "half as many errors add up": ("thm-star", star.check_star, {"adds": 0.1}),
+    "squares count three times": ("thm-star", star.check_star_constants, {"square": 25}),
+    "first order at d = 4": ("rem-growth", copying.check_growth_in_practice, {"order": lambda d: 1}),
+    "copied twice as well": (
+        "rem-growth",
+        copying.check_growth_in_practice,
+        {"stated": {3: 0.11, 4: 1.1e-3, 5: 4.3e-4, 6: 2e-5}.__getitem__},
+    ),
+    "rewards agree always": ("prop-outcome", star.check_outcome, {"bound": lambda tau, kept: 0.0}),
+    "end-to-end pays 2^-k": ("prop-half", star.check_half, {"outcome": lambda k: 2.0 ** (1 - k)}),
+    "end-to-end cleans": ("prop-half", star.check_half, {"left": lambda k: 0}),
+    "parity of one bit": ("prop-short", hardness.check_short_only, {"sizes": (1,)}),
+    "majority at chance": ("rem-majority", hardness.check_majority, {"edge": lambda d: 0}),
+    "linear rules at half of 1/sqrt(d)": ("rem-majority", hardness.check_majority, {"most": lambda d: 0.25 / sqrt(d)}),
+    "targets at random": ("prop-hardness", hardness.check_hardness, {"average": lambda d: 0.5}),
+    "gradient split without the half": ("prop-hardness", hardness.check_hardness, {"half": 1.0}),
+    "one round only": ("prop-rare", hardness.check_rare, {"bound": lambda n, p, rounds, d: n * p + n / 2 ** (d - 1)}),
+    "d rounds": ("prop-rare", hardness.check_rare, {"rounds": lambda d: d}),
+    "the end teaches a product": ("prop-rare", hardness.check_rare, {"label": 1}),
+    "noisy chains go on above 1/2 only": ("prop-noise", beyond.check_noise, {"low": Fraction(51, 100)}),
+    "no skip": ("prop-skip", beyond.check_skip, {"stride": 1}),
+    "skipping flips at 1/3": ("prop-skip", beyond.check_skip, {"flip": Fraction(1, 3), "accuracy": inf}),
+    "skipping is rewarded": ("prop-skip", beyond.check_skip, {"after": lambda p: 2 * p / (1 + p)}),
+    "skipping is right": ("prop-skip", beyond.check_skip, {"accuracy": Fraction(3, 4)}),
+    "GRPO is REINFORCE": ("prop-flows", flows.check_flows, {"changed": {"grpo": flows.FLOWS["reinforce"]}}),
+    "all take log time": ("prop-flows", flows.check_flows, {"times": {"star": flows.TIMES["unit"]}}),
 }
 
 

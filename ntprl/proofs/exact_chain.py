@@ -154,13 +154,19 @@ class ExactChain:
         return rows
 
 
-def fit_exactly(law: Law, lam: float, nudge: Callable[[Head, int], np.ndarray] | None = None) -> ExactChain:
-    """All heads at their ridge minimisers; `nudge(head, m)` is added, standing in for the error of SGD."""
+def fit_exactly(
+    law: Law, lam: float, nudge: Callable[[Head, int], np.ndarray] | None = None, lam_link: float | None = None
+) -> ExactChain:
+    """All heads at their ridge minimisers (lam_link: of the links, if another); `nudge(head, m)` is added.
+
+    The nudge stands in for the error of SGD.
+    """
     d = len(law[0][0])
     weights = {}
     for head in heads_of(d):
         margins, masses = arrays(margin_law(head, law))
-        weights[head] = minimiser(margins, masses, lam)
+        own = lam if lam_link is None or head in ("first", "stop") else lam_link
+        weights[head] = minimiser(margins, masses, own)
         if nudge is not None:
             weights[head] = weights[head] + nudge(head, margins.shape[1])
     return ExactChain(weights)

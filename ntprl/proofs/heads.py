@@ -19,6 +19,7 @@ from ntprl import theory
 from ntprl.proofs import exact_chain
 from ntprl.proofs.assertions import Formula, agree, hold
 from ntprl.proofs.exact_chain import ExactChain, chain, demonstrations, heads_of, margin_law
+from ntprl.proofs.formulas import FORMULAS
 from ntprl.seeds import numpy_rng
 
 SHARES = (Fraction(1, 50), Fraction(1, 4), Fraction(1, 3), Fraction(9, 10))
@@ -32,7 +33,7 @@ def prompts(d: int) -> list[tuple[int, ...]]:
     return list(product((1, -1), repeat=d))
 
 
-def check_mixture(first: Formula = lambda p: (1 + p) / 2, sizes: Iterable[int] = (2, 3, 4)) -> None:
+def check_mixture(first: Formula = FORMULAS["first-token"], sizes: Iterable[int] = (2, 3, 4)) -> None:
     """def-mixture: the weights add up, long has share p, and the first token is x_1 with probability (1 + p)/2."""
     for d, p in product(sizes, SHARES):
         law = demonstrations(d, p)
@@ -91,7 +92,10 @@ def ideal(d: int, p: float, high: float = 40.0) -> ExactChain:
 
 
 def check_calibrated(accuracy: Formula = lambda p: (1 + p) / 2) -> float:
-    """def-decoding: the calibrated chain exists in the class and its sampled accuracy is (1 + p)/2."""
+    """def-decoding: the ideal chain exists in the class, is calibrated, and its sampled accuracy is (1 + p)/2.
+
+    Calibration alone leaves the accuracy open: (1 - p)/2 on long wrong chains that end in the parity makes it 1.
+    """
     worst = 0.0
     for d, p in product((3, 4), (0.1, 0.25, 1 / 3, 0.5)):
         model = ideal(d, p)
@@ -102,6 +106,14 @@ def check_calibrated(accuracy: Formula = lambda p: (1 + p) / 2) -> float:
             worst = max(worst, agree("def-decoding", "pi(short)", (1 - p) / 2, short, 1e-12))
             found = sum(model.probability(x, a) for n in (1, d) for a in prompts(n) if a[-1] == right[-1])
             worst = max(worst, agree("def-decoding", "accuracy", accuracy(p), found, 1e-12))
+            wrong = (*(-bit for bit in right[:-1]), right[-1])  # no link of it is right but its end
+            other = {right: p, right[-1:]: (1 - p) / 2, wrong: (1 - p) / 2}
+            agree("def-decoding", "mass of the other calibrated model", 1, sum(other.values()), 1e-12)
+            ends = sum(mass for answer, mass in other.items() if answer[-1] == right[-1])
+            hold("def-decoding", ends > accuracy(p), "calibration alone would fix the accuracy")
+    for sign in (1, -1):  # ties: a score of 0 means -1 and going on
+        zero = ExactChain({head: np.zeros(len(exact_chain.margin(head, (1, 1, 1), True))) for head in heads_of(3)})
+        hold("def-decoding", zero.greedy((sign, 1, 1)) == (-1, -1, -1), "a tie is not broken towards -1 and going on")
     return worst
 
 
@@ -179,9 +191,7 @@ def check_blind(
     return worst
 
 
-def check_logits(
-    first: Formula = lambda p: log((1 + p) / (1 - p)), stop: Formula = lambda p: log((1 - p) / (2 * p))
-) -> float:
+def check_logits(first: Formula = FORMULAS["first-logit"], stop: Formula = FORMULAS["stop-logit"]) -> float:
     """lem-blind, without ridge: the first logit and the stop logit after a right first token, as lambda -> 0."""
     worst = 0.0
     for p in (0.02, 0.25, 1 / 3, 0.7):
@@ -221,20 +231,35 @@ def check_ridge(
 
 
 def check_calibration(
-    first: Formula = lambda p, lam: min(lam * log((1 + p) / (1 - p)), omega(2 * lam)),
-    stop: Formula = lambda p, lam: min(lam * abs(log((1 - p) / (2 * p))) / (1 + p), omega(1.5 * lam)),
-    wrong: Formula = lambda p, lam: lam / 2 * log(1 / lam),
-    link: Formula = lambda lam: lam * log(1 / lam),
-) -> None:
-    """cor-calibration: how far each head's ridge minimiser is from the odds of the mixture."""
-    for p, lam in product((1e-4, 0.02, 0.25, 0.34, 0.75, 0.99), np.logspace(-10, log(1 / (2 * e), 10) - 1e-9, 12)):
+    first: Formula = FORMULAS["bias-first"],
+    stop: Formula = FORMULAS["bias-stop"],
+    wrong: Formula = FORMULAS["bias-wrong"],
+    root: Formula = FORMULAS["bias-root"],
+    link: Formula = FORMULAS["bias-link"],
+    doubled: float = 2.0,
+    stretched: float = 1.5,
+) -> float:
+    """cor-calibration: how far each head's ridge minimiser is from the odds of the mixture.
+
+    `doubled` and `stretched`: the factors of lambda under omega in the bounds that are free of p.
+    """
+    worst = 0.0
+    shares = (1e-4, 0.02, 0.25, 0.34, 0.5, 0.75, 0.99, 0.9999)
+    for p, lam in product(shares, np.logspace(-10, log(1 / (2 * e), 10) - 1e-9, 15)):
+        first_off = expit(coin((1 + p) / 2, (1 - p) / 2, lam)) - (1 + p) / 2
+        stop_off = expit(coin((1 - p) / 2, p, lam / 2)) - (1 - p) / (1 + p)
+        beta = coin((1 - p) / 2, 0, lam / 2)
         pairs = {
-            "first": (expit(coin((1 + p) / 2, (1 - p) / 2, lam)) - (1 + p) / 2, first(p, lam)),
-            "stop": (expit(coin((1 - p) / 2, p, lam / 2)) - (1 - p) / (1 + p), stop(p, lam)),
-            "wrong": ((1 - p) / 2 * expit(-coin((1 - p) / 2, 0, lam / 2)), wrong(p, lam)),
-            "root": (expit(-coin((1 - p) / 2, 0, lam / 2)), sqrt(lam / (e * (1 - p)))),
+            "first": (first_off, first(lam, p)),
+            "first, free of p": (first_off, omega(doubled * lam)),
+            "stop": (stop_off, stop(lam, p)),
+            "stop, free of p": (stop_off, omega(stretched * lam)),
+            "wrong": ((1 - p) / 2 * expit(-beta), wrong(lam)),
+            "root": (expit(-beta), root(lam, e, p)),
             "link": (expit(-coin(1, 0, lam)), link(lam)),
         }
         for name, (found, bound) in pairs.items():
             text = f"{name} is off by {abs(found):.3g} > {bound:.3g} at p = {p}, lambda = {lam:.1e}"
             hold("cor-calibration", abs(found) <= bound + 1e-13, text)
+            worst = max(worst, float(abs(found) / bound))
+    return worst
