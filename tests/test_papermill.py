@@ -142,7 +142,7 @@ BAD = [
         NOT_ALLOWED.format("n_samples = -5", "n_samples", "a whole number of at least 1"),
     ),
     ("04_rl_recovery", "algorithm=ppo", NOT_ALLOWED.format("algorithm = 'ppo'", "algorithm", ALGORITHMS)),
-    ("04_rl_recovery", "reward=length", NOT_ALLOWED.format("reward = 'length'", "reward", "one of r_cot, r_e2e")),
+    ("04_rl_recovery", "reward=length", NOT_ALLOWED.format("reward = 'length'", "reward", "one of coin, r_cot, r_e2e")),
     ("04_rl_recovery", "temperature=0", NOT_ALLOWED.format("temperature = 0", "temperature", "a number above 0")),
     ("04_rl_recovery", "temperature=hot", NOT_ALLOWED.format("temperature = 'hot'", "temperature", "a number")),
     ("04_rl_recovery", "rounds=-1", NOT_ALLOWED.format("rounds = -1", "rounds", "a whole number of at least 0")),
