@@ -148,6 +148,10 @@ def test_the_least_divergence_is_that_of_the_two_lengths(kl, verdict):
     """From .25 to .99 it is 1.32 nats."""
     table = lacking({(0, "r_cot"): dict(kl_from_start=kl), (0, "r_e2e"): dict(kl_from_start=3.0)})
     assert claims.least_divergence.criterion(table).verdict == verdict
+    sure = table[table["run"].str.startswith("0 r_cot")]
+    assert claims.least_divergence_when_sure.criterion(sure).verdict == verdict
+    mixed = sure.assign(kl_from_start=sure["kl_from_start"].where(sure["seed"] > 1, 5.0))
+    assert claims.least_divergence_when_sure.criterion(mixed).verdict == (UNDECIDED if verdict == HELD else FAILED)
 
 
 def coins(change: float = 0.0, recovered: float = 1.0) -> pd.DataFrame:

@@ -206,6 +206,15 @@ def half_known(order: pd.DataFrame, early: pd.DataFrame, known: float = 0.75) ->
     return pd.DataFrame(rows).set_index(["step", "seed"])
 
 
+def distinct_starts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """First and last rows of RL, one a run: starts that were to lack different numbers of links may be one and the
+    same, since several links can fall into place between two looks, and then so are their runs."""
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    same = ["algorithm", "reward", "seed", "unknown_links", "long_probability"]
+    start = start.drop_duplicates([name for name in same if name in start])
+    return start, end.loc[start.index]
+
+
 @claim(
     "O12",
     "One unknown link is enough: the end-to-end reward of a long answer is a coin until the last link is known",
@@ -218,7 +227,7 @@ def unknown_links(table: pd.DataFrame) -> Verdict:
     and no run whose links stay unknown ends farther than .1 from one half; (3) with the chain reward and k >= 2
     P(long) falls in every run. Failed if (1) or (2) fails, undecided if (3) alone does.
     """
-    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    start, end = distinct_starts(table)
     k, e2e = start["unknown_links"], start["reward"] == "r_e2e"
     change = end["long_probability"] - start["long_probability"]
     lacking = e2e & (k >= 1)
@@ -311,26 +320,44 @@ def few_samples(grid: pd.DataFrame) -> Verdict:
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
+def divergence(start: pd.DataFrame, end: pd.DataFrame) -> pd.Series:
+    """Divergence from the start, in nats for an answer, over the least that moves P(long) as far, one a run."""
+    return end["kl_from_start"] / theory.length_divergence(start["long_probability"], end["long_probability"])
+
+
+def moves_length_alone(ratio: pd.Series) -> str:
+    """Held if every run moves at most 1.1 times as far as its length has to, failed if most move farther."""
+    far = ratio > 1.1
+    return HELD if not far.any() else FAILED if far.mean() > 0.5 else UNDECIDED
+
+
 @claim(
     "O14",
-    "With the chain reward RL moves a model no farther than its length has to move",
+    "With the chain reward RL moves a model that has just learned its links no farther than its length has to move",
     source="ours",
     tables=("rl_unknown_links",),
 )
 def least_divergence(table: pd.DataFrame) -> Verdict:
-    """Ours, from starts that know all links. Held if after RL with the chain reward the divergence from the start, in
-    nats for an answer, is at most 1.1 times the least that moves P(long) as far (`theory.length_divergence`) in every
-    run; failed if it is more in most. Predicted from `rl_algorithms`, before this table was read.
-    """
-    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    """Ours, from starts without an unknown link, by `moves_length_alone`. Predicted from `rl_algorithms`, before this
+    table was read."""
+    start, end = distinct_starts(table)
     knows = start["unknown_links"] == 0
-    least = theory.length_divergence(start["long_probability"], end["long_probability"])[knows]
-    ratio, chain = (end["kl_from_start"][knows] / least), end["reward"][knows] == "r_cot"
+    ratio, chain = divergence(start[knows], end[knows]), end["reward"][knows] == "r_cot"
     text = f"divergence over the least, chain reward: {over_seeds(ratio[chain], 2)}; end-to-end reward: "
-    text += over_seeds(ratio[~chain], 2)
-    if (ratio[chain] <= 1.1).all():
-        return Verdict(HELD, text)
-    return Verdict(FAILED if (ratio[chain] > 1.1).mean() > 0.5 else UNDECIDED, text)
+    return Verdict(moves_length_alone(ratio[chain]), text + over_seeds(ratio[~chain], 2))
+
+
+@claim(
+    "O16",
+    "With the chain reward RL moves a model that knows its links for sure no farther than its length has to move",
+    source="ours",
+    tables=("rl_divergence",),
+)
+def least_divergence_when_sure(table: pd.DataFrame) -> Verdict:
+    """Ours, by `moves_length_alone`, from starts that are trained to their end."""
+    ratio = divergence(*(at_round(table, which).set_index("run") for which in ("start", "end")))
+    text = f"divergence over the least: {over_seeds(ratio, 2)}, largest {ratio.max():.2f}"
+    return Verdict(moves_length_alone(ratio), text)
 
 
 @claim(
