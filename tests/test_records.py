@@ -17,13 +17,14 @@ from ntprl import records
 from ntprl.book import store
 from ntprl.book.baselines import SAMPLES, Baselines
 from ntprl.book.recording import Recordable, Recording, grid
-from ntprl.book.run import LATER, as_kind, change, config_hash, flat
+from ntprl.book.run import LATER, Run, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
 from ntprl.studies.catalogue import TABLES
-from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun
+from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
-from ntprl.studies.threshold.runs import PRETRAINING, LearningOrder
+from ntprl.studies.recovery.runs import UnknownLinks
+from ntprl.studies.threshold.runs import PRETRAINING, FirstBitRun, LearningOrder
 from ntprl.studies.words.runs import TrlRun
 from ntprl.tasks.parity import Parity
 
@@ -283,6 +284,10 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
     length = pa.Column(float, pa.Check.in_range(0, 1 + longest), coerce=True)
     if isinstance(recording.configs[0], MultiplicationRun):
         required |= {"rival": rate()}
+    if isinstance(recording.configs[0], FirstBitRun):
+        required |= {"greedy_first_bit": rate()}
+    if isinstance(recording.configs[0], UnknownLinks):
+        required |= {"unknown_links": pa.Column(float, pa.Check.in_range(0, longest - 1), coerce=True)}
     for name in ("greedy", "sampled"):
         required |= {f"{name}_accuracy": rate(), f"{name}_long": rate(), f"{name}_median_length": length}
         required |= {f"{name}_{kind}_accuracy": rate(nullable=True) for kind in ("long", "short")}
@@ -305,7 +310,9 @@ def assert_as_stated(config: Recordable, rows: pd.DataFrame) -> None:
 
 def check_table(recording: Recording, table: pd.DataFrame) -> None:
     """The whole of a table against its recording: columns, ranges, runs and steps."""
-    if isinstance(recording.configs[0], ChainRun):
+    if isinstance(recording.configs[0], SamplesNeeded):
+        check_samples(recording, table)
+    elif isinstance(recording.configs[0], ChainRun):
         check_chains(recording, table)
     elif isinstance(recording.configs[0], Baselines):
         check_baselines(recording, table)
@@ -391,6 +398,20 @@ def check_chains(recording: Recording, table: pd.DataFrame) -> None:
             assert len(rows) == 1
 
 
+def check_samples(recording: Recording, table: pd.DataFrame) -> None:
+    """A bisection: every run ends between a number of samples that recovered and one that did not, or 2^d."""
+    schema = {"run": pa.Column(str), "d": pa.Column(int), "seed": pa.Column(int), "greedy_r_cot": rate()}
+    schema |= {"n_samples": pa.Column(int, pa.Check.ge(1)), "recovered": pa.Column(bool, coerce=True)}
+    schema |= {"long_samples": pa.Column(float, pa.Check.ge(0), coerce=True)}
+    table = pa.DataFrameSchema(schema, strict=True).validate(table)
+    for config, rows in runs_of(recording, table):
+        assert (rows["recovered"] == (rows["greedy_r_cot"] > 0.5)).all() and rows["recovered"].any()
+        tried = rows.groupby("recovered")["n_samples"]
+        least, most = tried.min()[True], tried.max().get(False, 2.0 ** (config.d - 2))
+        assert np.log2(least / most) <= config.octaves + 1e-3
+        assert_as_stated(config, rows)
+
+
 def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
     table = pa.DataFrameSchema(columns(recording), strict=True).validate(table)
     for config, rows in runs_of(recording, table):
@@ -399,7 +420,12 @@ def check_pretraining(recording: Recording, table: pd.DataFrame) -> None:
             per_step = config.task.d + 2
         elif isinstance(config, MultiplicationDigits):
             per_step = 4 * config.task.k
-        assert rows["step"].tolist() == np.repeat(sorted(config.measured_steps()), per_step).tolist()
+        steps = np.repeat(sorted(config.measured_steps()), per_step).tolist()
+        if type(config).is_enough is not Run.is_enough:  # it may end at any of them, at the first that is enough
+            steps = steps[: len(rows)]
+            enough = [config.is_enough([row]) for row in rows.to_dict("records")]
+            assert not any(enough[:-1]) and (enough[-1] or steps[-1] == config.pretraining.steps)
+        assert rows["step"].tolist() == steps
         assert_as_stated(config, rows)
 
 
