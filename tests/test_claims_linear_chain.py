@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ntprl import theory
-from ntprl.book.readings import median_takeoff, recursion_errors
+from ntprl.book.readings import recursion_errors, takeoffs
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED, Verdict
 from ntprl.studies.catalogue import CLAIMS
 from ntprl.studies.linear_chain import claims
@@ -331,11 +331,11 @@ def test_a_spread_that_hides_the_law_decides_nothing():
 
 
 def test_the_laws_are_fitted():
-    takeoff = median_takeoff(one_step(noise=0))
+    takeoff = takeoffs(one_step(noise=0))
     assert takeoff["takeoff"].groupby(takeoff["p_cot"]).first().tolist() == [17, 14, 10, 7, 2]
     found = claims.laws(takeoff)
     assert found["log"].max() < 0.5 and found["reciprocal"].min() > 2
-    assert np.isinf(claims.laws(median_takeoff(one_step("never")))).all(axis=None)
+    assert np.isinf(claims.laws(takeoffs(one_step("never")))).all(axis=None)
 
 
 def rare_runs(failing: float = 0.5, control: float = 1.0) -> pd.DataFrame:

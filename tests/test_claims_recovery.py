@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntprl.book.readings import first_round, median_takeoff, settled_round
+from ntprl.book.readings import first_round, settled_round, takeoffs
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
 from ntprl.studies.recovery import claims
 
@@ -247,11 +247,11 @@ def test_takeoff_and_its_slope():
     for i, p in enumerate((0.25, 0.1, 0.05, 0.02)):
         takes = int(10 + 4 * np.log2((1 - p) / (2 * p)))
         rows += run(f"r{i}", rounds=2 * takes, p_cot=p, algorithm="star", seed=0)
-    table = median_takeoff(pd.DataFrame(rows))
+    table = takeoffs(pd.DataFrame(rows))
     per_halving, correlation, linear = claims.slope(table)
     assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99 > linear
     never = pd.DataFrame(run("x", p_cot=0.1, algorithm="star", seed=0, end=dict(greedy_long=0.1)))
-    assert median_takeoff(never)["takeoff"].isna().all()
+    assert takeoffs(never)["takeoff"].isna().all()
 
 
 def test_recovery_in_words():

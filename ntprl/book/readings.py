@@ -41,7 +41,7 @@ def settled_round(rl: pd.DataFrame, column: str, level: float) -> pd.Series:
     return later.reindex(below.index)
 
 
-def median_takeoff(table: pd.DataFrame) -> pd.DataFrame:
+def takeoffs(table: pd.DataFrame) -> pd.DataFrame:
     """One row a run: p_cot, algorithm, seed, takeoff: the first round with half of all greedy answers long."""
     rl = rl_rows(table)
     runs = rl.groupby("run")[["p_cot", "algorithm", "seed"]].first()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ntprl import theory
-from ntprl.book.readings import at_round, first_round, median_takeoff, recursion_errors, rl_rows
+from ntprl.book.readings import at_round, first_round, recursion_errors, rl_rows, takeoffs
 from ntprl.book.verdict import (
     AT_CHANCE,
     CALIBRATED,
@@ -363,7 +363,7 @@ def rounds_of_the_transformer(recursion: pd.DataFrame, rare: pd.DataFrame) -> Ve
     (1) was fixed beforehand; it cannot tell the two laws apart. (2) was added after its table had been read.
     """
     apart, text = rounds_to_calibration(recursion)
-    takeoff = median_takeoff(rare)
+    takeoff = takeoffs(rare)
     found = laws(takeoff)
     ratio = found["log"] / found["reciprocal"]
     text += f"; one step a round, {takeoff['seed'].nunique()} seeds, whose starts the algorithms share: rounds until "

@@ -225,7 +225,8 @@ def unknown_links(table: pd.DataFrame) -> Verdict:
     """Ours, with k links unknown at the start. Held if (1) from k = 0 every run ends above .95; (2) with the end-to-end
     reward and k >= 1, P(long) moves without direction (the 95 % t interval of its mean change over runs holds 0)
     and no run whose links stay unknown ends farther than .1 from one half; (3) with the chain reward and k >= 2
-    P(long) falls in every run. Failed if (1) or (2) fails, undecided if (3) alone does.
+    P(long) falls in every run. Failed if (1) or (2) fails, undecided if (3) alone does. That equal runs count once was
+    added after the table was read; the verdict is the same without.
     """
     start, end = distinct_starts(table)
     k, e2e = start["unknown_links"], start["reward"] == "r_e2e"
@@ -311,11 +312,9 @@ def few_samples(grid: pd.DataFrame) -> Verdict:
     runs = grid[(grid["temperature"] == 1.0) & grid["algorithm"].isin(PAPER_ALGORITHMS)]
     first = first_round(rl_rows(runs), "greedy_accuracy", RECOVERED)
     answers = first * ANSWERS
-    text = f".95 first measured after {answers.min():,.0f} to {answers.max():,.0f} answers, two rounds apart, in "
-    text += (
-        f"{int(first.notna().sum())} of {len(first)} runs; pre-training took {DEMONSTRATIONS:,} demonstrations, and "
-    )
-    text += f"a million change nothing (C2); {shared_starts(runs)}"
+    text = f".95 first measured after {answers.min():,.0f} to {answers.max():,.0f} answers (every second round is "
+    text += f"measured) in {int(first.notna().sum())} of {len(first)} runs; pre-training took {DEMONSTRATIONS:,} "
+    text += f"demonstrations, and a million change nothing (C2); {shared_starts(runs)}"
     holds = first.notna().all() and answers.max() <= DEMONSTRATIONS / 10
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 

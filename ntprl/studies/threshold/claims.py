@@ -148,9 +148,9 @@ def at_one_third(threshold: pd.DataFrame) -> Verdict:
     tables=("capacity",),
 )
 def capacity(table: pd.DataFrame) -> Verdict:
-    """Reproduced if every size knows the chain on both sides in every run (accuracy > .95), gives (x_1, EOS) or
-    scores within .05 of one half below the threshold, and is above .95 beyond it (means over seeds); and if the sizes
-    reach depth 8 and width 256 together, the paper's largest. Partly if they do not.
+    """Reproduced if every size knows the chain on both sides in every run (accuracy > .95), is within .05 of one half
+    below the threshold and above .95 beyond it (means over seeds); and if the sizes reach depth 8 and width 256
+    together, the paper's largest. Partly if they do not.
     """
     last = final_rows(table)
     below, above = last[last["p_cot"] < 1 / 3], last[last["p_cot"] > 1 / 3]

@@ -13,6 +13,7 @@ from ntprl.measure import chain_probabilities
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.parity import Parity
+from ntprl.tasks.task import same_answers
 from ntprl.transformer import Transformer
 
 PRETRAINING = Run(Parity(), kind="PretrainingRun")
@@ -43,7 +44,7 @@ class FirstBitRun(Run):
         prompts = self.task.prompts(n, numpy_rng(self.seed, "evaluation", step), test=True)
         answers = greedy(model, prompts, self.task.eos, 2)
         guesses = np.column_stack((self.task.long(prompts)[:, 0], np.full(n, self.task.eos)))
-        guessed = float((answers == guesses).all(axis=1).mean())
+        guessed = float(same_answers(answers, guesses).mean())
         return [row | {"greedy_first_bit": guessed} for row in super().measure(step, model)]
 
 
