@@ -27,7 +27,7 @@ CHAPTER ?=
 DEVICE ?= cpu
 
 # The longest first, so that chapters that run side by side end together.
-LONGEST := $(wildcard chapters/06*.md chapters/04*.md chapters/03*.md)
+LONGEST := $(wildcard chapters/07*.md chapters/04*.md chapters/05*.md chapters/03*.md)
 CHAPTERS := $(LONGEST) $(filter-out $(LONGEST),$(wildcard chapters/*.md))
 EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
 # What the outputs of a chapter depend on, besides its own text ...

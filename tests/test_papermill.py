@@ -64,7 +64,7 @@ def test_the_linear_chain_takes_its_parameters(tmp_path):
 
 @slow
 def test_multiplication_takes_its_parameters(tmp_path):
-    code, text, _ = run(tmp_path, "05_multiplication", "profile=smoke", "k=3", "p_cot=0.5", "algorithm=star")
+    code, text, _ = run(tmp_path, "06_multiplication", "profile=smoke", "k=3", "p_cot=0.5", "algorithm=star")
     assert code == 0
     assert "k = 3, p_cot = 0.5, seed 0, profile smoke" in text
     assert "2 rounds of star" in text
@@ -72,7 +72,7 @@ def test_multiplication_takes_its_parameters(tmp_path):
 
 @slow
 def test_word_problems_take_their_parameters(tmp_path):
-    code, text, _ = run(tmp_path, "06_llama", "profile=smoke", "p_cot=0.5", "steps=10")
+    code, text, _ = run(tmp_path, "07_llama", "profile=smoke", "p_cot=0.5", "steps=10")
     assert code == 0
     assert "problems of 2 to 3 steps, p_cot = 0.5, seed 0, profile smoke" in text
     assert "10 steps of 16 demonstrations" in text
@@ -89,14 +89,14 @@ def test_a_dry_run_goes_through_both_phases_by_trl(tmp_path):
         for n in range(60)
     ]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, text, _ = run(tmp_path, "06_llama", f"model={tmp_path / 'model'}", f"dataset={tmp_path}", "dry_run=True")
+    code, text, _ = run(tmp_path, "07_llama", f"model={tmp_path / 'model'}", f"dataset={tmp_path}", "dry_run=True")
     assert code == 0
     assert "sft: 1 step" in text and "rl: 1 step" in text and "dry run done" in text
     assert "problems of" not in text  # instead of the rest of the page
 
 
 @slow
-@pytest.mark.parametrize("chapter", ["01_data_mixture", "08_scorecard"])
+@pytest.mark.parametrize("chapter", ["01_data_mixture", "09_scorecard"])
 def test_the_smoke_profile_runs(tmp_path, chapter):
     assert run(tmp_path, chapter, "profile=smoke", "seed=3")[0] == 0
 
@@ -116,12 +116,12 @@ BAD = [
         "InputError: parameter pcot = 0.1 is unknown: known are profile, seed, device, d, p_cot",
     ),
     (
-        "05_multiplication",
+        "06_multiplication",
         "k=10",
         "InputError: k = 10 is not allowed: k must be at most 9: the product has 2k digits and 63 bits",
     ),
     (
-        "06_llama",
+        "07_llama",
         "preset=llama-4",
         NOT_ALLOWED.format(
             "preset = 'llama-4'",
@@ -130,7 +130,7 @@ BAD = [
         ),
     ),
     (
-        "06_llama",
+        "07_llama",
         "model=/no/such/folder",
         "InputError: gpus = 1, but this machine has 0: run it elsewhere, or try the path here with dry_run = True",
     ),

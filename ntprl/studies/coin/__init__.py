@@ -1,3 +1,3 @@
-"""Chapter 6: parity in words, for a Llama from random weights and for a published one."""
+"""Chapter 7: parity in words, for a Llama from random weights and for a published one."""
 
-CHAPTER = "06_llama"
+CHAPTER = "07_llama"

@@ -1,4 +1,4 @@
-"""The runs of chapter 6 on parity in words: by a Llama from random weights, and by SmolLM2-135M-Instruct.
+"""The runs of chapter 7 on parity in words: by a Llama from random weights, and by SmolLM2-135M-Instruct.
 
 A chapter asks for `coin(profile, ...)` and calls `.recover()` or `.run()`.
 """

@@ -1,3 +1,3 @@
-"""Chapter 5: multiplication of numbers, digit by digit."""
+"""Chapter 6: multiplication of numbers, digit by digit."""
 
-CHAPTER = "05_multiplication"
+CHAPTER = "06_multiplication"

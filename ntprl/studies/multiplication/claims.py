@@ -1,4 +1,4 @@
-"""The claims of chapter 5, each with its criterion: recorded tables -> a verdict.
+"""The claims of chapter 6, each with its criterion: recorded tables -> a verdict.
 
 What counts as reproduced, and what as held, is written in each docstring. C16a's criterion was fixed before its tables
 were made; the criteria of O3a, O3b and O7 as they stand here were written after theirs had been read.

@@ -1,4 +1,4 @@
-"""The runs of chapter 5: both phases on k x k multiplication, and two measurements of its own.
+"""The runs of chapter 6: both phases on k x k multiplication, and two measurements of its own.
 
 A chapter asks for `multiplication(profile, ...)` and calls `.recover()` or `.run()`.
 """

@@ -1,4 +1,4 @@
-"""The tables of chapter 5, every configuration and seed stated beforehand."""
+"""The tables of chapter 6, every configuration and seed stated beforehand."""
 
 from ntprl.book.recording import Recordable, Recording, grid
 from ntprl.book.run import change
@@ -26,7 +26,7 @@ def _paper(k: int) -> tuple[Recordable, ...]:
 TABLES = (
     Recording(
         "multiplication_seeds",
-        "Does the live run of chapter 05 give the same verdicts for every seed?",
+        "Does the live run of chapter 06 give the same verdicts for every seed?",
         CHAPTER,
         grid(LIVE, seed=range(5)),
         "3 minutes on two CPU cores",

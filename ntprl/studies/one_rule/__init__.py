@@ -1,3 +1,3 @@
-"""Chapter 3, beyond the paper: one rule for the thresholds of other data."""
+"""Chapter 8: one rule for all thresholds, beyond the paper."""
 
-CHAPTER = "03_linear_chain"
+CHAPTER = "08_one_rule"

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, rate_axis
+from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, mark_threshold, per_seed, rate_axis
 from ntprl.studies.one_rule import predictions, runs
 
 DECODING_COLORS = {"stop first": PURPLE, "likeliest token": ORANGE}
@@ -110,3 +110,16 @@ def thresholds(found: pd.DataFrame) -> None:
     ax.set_yticks(rows, found["case"].str.removesuffix(", transformer"))
     ax.set(xlim=(0, 0.6), ylim=(-0.6, len(found) - 0.4), xlabel="share of long demonstrations at which greedy goes on")
     fig.legend(loc="outside upper center", ncols=3, fontsize="small", handletextpad=0.3)
+
+
+def moduli(finals: dict[str, tuple[pd.DataFrame, int]]) -> None:
+    """Share of prompts on which greedy goes on, against p_cot, one panel for each (table, modulus)."""
+    fig, axes = plt.subplots(1, len(finals), figsize=(WIDTH, 2.9), sharey=True)
+    for ax, (title, (final, modulus)) in zip(axes, finals.items(), strict=True):
+        near = final[final["p_cot"] <= 0.5]
+        per_seed(ax, near, "greedy_long", BLUE)
+        rate_axis(ax, "greedy goes on\n(share of prompts)" if ax is axes[0] else "")
+        mark_threshold(ax, modulus)
+        ax.set_xlabel(r"$p_{cot}$")
+        ax.set_title(title, fontsize="medium", pad=18)
+        ax.locator_params(axis="x", nbins=5)

@@ -47,19 +47,6 @@ def threshold(final: pd.DataFrame, modulus: int = 2) -> None:
         ax.legend(loc="lower right", fontsize="small", handlelength=1.4)
 
 
-def thresholds(finals: dict[str, tuple[pd.DataFrame, int]]) -> None:
-    """Share of prompts on which greedy goes on, against p_cot, one panel for each (table, modulus)."""
-    fig, axes = plt.subplots(1, len(finals), figsize=(WIDTH, 2.9), sharey=True)
-    for ax, (title, (final, modulus)) in zip(axes, finals.items(), strict=True):
-        near = final[final["p_cot"] <= 0.5]
-        per_seed(ax, near, "greedy_long", BLUE)
-        rate_axis(ax, "greedy goes on\n(share of prompts)" if ax is axes[0] else "")
-        mark_threshold(ax, modulus)
-        ax.set_xlabel(r"$p_{cot}$")
-        ax.set_title(title, fontsize="medium", pad=18)
-        ax.locator_params(axis="x", nbins=5)
-
-
 def learning_order(table: pd.DataFrame) -> None:
     """Probability of each right token along training: the chain link by link, and the short answer."""
     mean = table.groupby(["kind", "step", "position"])["probability"].mean()

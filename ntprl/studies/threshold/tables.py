@@ -61,28 +61,6 @@ TABLES = (
         "8 minutes on two CPU cores",
     ),
     Recording(
-        "modulus_3",
-        "Sums modulo 3: does the threshold move to 1/4?",
-        CHAPTER,
-        grid(
-            change(SHORT_RUN, d=16, modulus=3, n_points=2),
-            p_cot=(0.1, 0.2, 0.225, 0.25, 0.275, 0.3, 0.4),
-            seed=range(5),
-        ),
-        "10 minutes on two CPU cores",
-    ),
-    Recording(
-        "modulus_5",
-        "Sums modulo 5: does the threshold move to 1/6?",
-        CHAPTER,
-        grid(
-            change(SHORT_RUN, d=16, modulus=5, n_points=2),
-            p_cot=(0.05, 0.1, 0.13, 0.15, 1 / 6, 0.2, 0.3),
-            seed=range(5),
-        ),
-        "10 minutes on two CPU cores",
-    ),
-    Recording(
         "capacity",
         "d = 16: does more depth or width move the threshold?",
         CHAPTER,

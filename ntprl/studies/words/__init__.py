@@ -1,3 +1,3 @@
-"""Chapter 6: problems in words, by a Llama."""
+"""Chapter 7: problems in words, by a Llama."""
 
-CHAPTER = "06_llama"
+CHAPTER = "07_llama"

@@ -1,4 +1,4 @@
-"""The claims of chapter 6, each with its criterion: recorded tables -> a verdict.
+"""The claims of chapter 7, each with its criterion: recorded tables -> a verdict.
 
 What counts as reproduced, and what as held, is written in each docstring. That of C17a was fixed before its table was
 made; how O5, O6 and O8 are judged was written after theirs had been read.

@@ -1,4 +1,4 @@
-"""The runs of chapter 6 that need no published weights: a Llama from scratch on generated word problems.
+"""The runs of chapter 7 that need no published weights: a Llama from scratch on generated word problems.
 
 A chapter asks for `word_problems(profile, ...)` and calls `.recover()` or `.run()`.
 """

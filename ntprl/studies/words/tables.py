@@ -1,4 +1,4 @@
-"""The tables of chapter 6, every configuration and seed stated beforehand."""
+"""The tables of chapter 7, every configuration and seed stated beforehand."""
 
 from dataclasses import asdict
 
@@ -29,7 +29,7 @@ def _as_many_long(run: Run, **axes) -> tuple[Run, ...]:
 TABLES = (
     Recording(
         "words_seeds",
-        "Does the live run of chapter 06 give the same verdicts for every seed?",
+        "Does the live run of chapter 07 give the same verdicts for every seed?",
         CHAPTER,
         grid(word_problems(), seed=range(5)),
         "20 minutes on two CPU cores, shared with other work",

@@ -1,0 +1,3 @@
+"""Chapter 5: how far reinforcement learning reaches, and where it ends."""
+
+CHAPTER = "05_limits"

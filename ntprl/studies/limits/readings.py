@@ -1,0 +1,127 @@
+"""What the claims and the pages of chapter 5 read from its tables."""
+
+import numpy as np
+import pandas as pd
+
+from ntprl import theory
+from ntprl.book.readings import at_round, first_round, rl_rows
+from ntprl.book.verdict import RECOVERED, accuracy_in_words, amount
+from ntprl.measure import mean_interval
+
+PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
+
+
+def cells(table: pd.DataFrame) -> pd.Series:
+    """Greedy accuracy at the end, mean over seeds, of each (algorithm, reward, temperature)."""
+    end = at_round(table, "end")
+    return end.groupby(["algorithm", "reward", "temperature"])["greedy_accuracy"].mean()
+
+
+def rounds_until(table: pd.DataFrame, accuracy: float) -> pd.Series:
+    """First measured round with that greedy accuracy, mean over the seeds that reach it, of each cell."""
+    by = ["algorithm", "reward", "temperature"]
+    first = first_round(rl_rows(table), "greedy_accuracy", accuracy)
+    return table.groupby("run")[by].first().assign(first=first).groupby(by)["first"].mean()
+
+
+def shared_starts(table: pd.DataFrame) -> str:
+    """How much evidence the runs of a table are: those of a seed go on from one pre-trained start."""
+    return f"{table['run'].nunique()} runs from {table['seed'].nunique()} starts"
+
+
+def slower_when_hot(grid: pd.DataFrame) -> tuple[int, int]:
+    """(in how many pairs of algorithm and reward P(long) at round 4 differs between temperatures .75 and 1.5, of how
+    many): the 95 % t interval of the difference over seeds, which share their starts, leaves out 0."""
+    early = rl_rows(grid).query("step == 4 and algorithm in @PAPER_ALGORITHMS")
+    by = early.pivot_table(index=["algorithm", "reward", "seed"], columns="temperature", values="long_probability")
+    change = (by[1.5] - by[0.75]).dropna()
+    ends = [mean_interval(part)[1] for _, part in change.groupby(["algorithm", "reward"])]
+    return sum(low > 0 or high < 0 for low, high in ends), len(ends)
+
+
+def is_hollow(end: pd.DataFrame) -> pd.Series:
+    """Which last rows show length without accuracy: most greedy answers long, accuracy within .1 of one half."""
+    return (end["greedy_long"] > 0.5) & ((end["greedy_accuracy"] - 0.5).abs() <= 0.1)
+
+
+def half_known(order: pd.DataFrame, early: pd.DataFrame, known: float = 0.75) -> pd.DataFrame:
+    """Starts that lack links, one row each: which links are unknown (mean probability below `known`), what that says of
+    chains (2^-k), and what was measured: chains known, the reward of long answers, accuracy after RL.
+
+    `order` was measured token by token along the same trajectories from which `early` starts.
+    """
+    links = order[(order["kind"] == "long") & order["position"].between(2, order["position"].max() - 1)]
+    start = at_round(early, "start").groupby(["steps", "seed"])[["chain_accuracy", "long_reward"]].mean()
+    end = at_round(early, "end").groupby(["steps", "seed"])["greedy_accuracy"].max()
+    rows = []
+    for (steps, seed), row in start.iterrows():
+        found = links[(links["step"] == steps) & (links["seed"] == seed)]
+        unknown = found.loc[found["probability"] < known, "position"].tolist()
+        if len(found):
+            which = " ".join(map(str, unknown[:6])) + (" ..." if len(unknown) > 6 else "")
+            rows.append(
+                {"step": steps, "seed": seed, "unknown": len(unknown), "which links": which or "none"}
+                | {"2^-k": 0.5 ** len(unknown), "chains known": row["chain_accuracy"]}
+                | {"long earns": row["long_reward"], "best accuracy after RL": end[steps, seed]}
+            )
+    return pd.DataFrame(rows).set_index(["step", "seed"])
+
+
+def distinct_starts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """First and last rows of RL, one a run: starts that were to lack different numbers of links may be one and the
+    same, since several links can fall into place between two looks, and then so are their runs."""
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    same = ["algorithm", "reward", "seed", "unknown_links", "long_probability"]
+    start = start.drop_duplicates([name for name in same if name in start])
+    return start, end.loc[start.index]
+
+
+def divergence(start: pd.DataFrame, end: pd.DataFrame) -> pd.Series:
+    """Divergence from the start, in nats for an answer, over the least that moves P(long) as far, one a run."""
+    return end["kl_from_start"] / theory.length_divergence(start["long_probability"], end["long_probability"])
+
+
+def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
+    """Takeoff against log2((1 - p)/(2p)) over runs that took off: (rounds for each halving of the odds of long,
+    correlation, correlation with 1/p instead).
+    """
+    known = rounds.dropna(subset="takeoff")
+    x, y = np.log2((1 - known["p_cot"]) / (2 * known["p_cot"])), known["takeoff"]
+    linear = np.corrcoef(1 / known["p_cot"], y)[0, 1]
+    return float(np.polyfit(x, y, 1)[0]), float(np.corrcoef(x, y)[0, 1]), float(linear)
+
+
+def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each d: how many chains the starts know, in how many runs RL recovers, and what that cost.
+
+    Rounds and tokens (of all rounds together) are means over the runs that recovered.
+    """
+    start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
+    updates = table[(table["phase"] == "rl") & table["grad_norm"].notna()]
+    runs = updates.groupby("run")["tokens"].sum().to_frame().assign(d=end["d"])
+    runs["steps"] = table[table["phase"] == "pretraining"].groupby("run")["step"].max()
+    runs["knows"], runs["recovered"] = start["chain_accuracy"], end["greedy_accuracy"] > RECOVERED
+    runs["wrong"] = start["link_error"]
+    runs["first"] = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
+    good = runs[runs["recovered"]].groupby("d")
+    sizes = runs.groupby("d")
+    return pd.DataFrame(
+        {
+            "pre-training steps": sizes["steps"].max(),
+            "wrong links before RL": sizes["wrong"].mean().round(4),
+            "chain known before RL": sizes["knows"].mean().round(3),
+            "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
+            "first round at .95": good["first"].mean(),
+            "tokens written": good["tokens"].mean().round(-2),
+        }
+    )
+
+
+def live_verdicts(table: pd.DataFrame) -> dict[str, str]:
+    """What RL made of one start, in words that do not depend on the last digit of a float."""
+    rl = table[(table["phase"] == "rl") & table["greedy_accuracy"].notna()]
+    end = rl.iloc[-1]
+    return {
+        "greedy accuracy after RL": accuracy_in_words(end["greedy_accuracy"]),
+        "long greedy answers after RL": amount(end["greedy_long"]),
+    }
