@@ -13,11 +13,13 @@ from dataclasses import replace
 import pandas as pd
 
 from ntprl.book import store
+from ntprl.book.badge import SourceLine
+from ntprl.book.page import display
 from ntprl.book.recording import Recording, rehearsed
 from ntprl.book.sweep import record
 from ntprl.errors import InputError, require_choice
 from ntprl.studies.catalogue import TABLES
-from ntprl.studies.scorecard import verdict_text
+from ntprl.studies.scorecard import badges
 
 
 def recording(name: str, profile: str = "laptop") -> Recording:
@@ -43,15 +45,15 @@ def source(name: str) -> str:
 
 
 def table(name: str) -> pd.DataFrame:
-    """The recorded table, after a printed line that says where it comes from."""
+    """The recorded table, after a line that says where it comes from."""
     found = store.load(recording(name))
-    print(source(name))
+    display(SourceLine(f"data/{name}.csv", source(name)))
     return found
 
 
 def verdict(*ids: str) -> None:
-    """Print what the tables say about some claims."""
-    print(verdict_text(*ids))
+    """Show what the tables say about some claims."""
+    display(badges(*ids))
 
 
 def record_table(name: str, profile: str, device: str) -> None:

@@ -111,13 +111,33 @@ def bad_parameters(notebook, text):
     return problems + [f"no parameter {name}" for name in sorted(missing)]
 
 
-def figures_without_alt(notebook, text):
-    return [
-        f"code cell {cell.execution_count} shows a figure without alt text"
+def figure_calls(notebook):
+    """(number, caption, alt) of each call of `show`, in order; what is not a literal is empty."""
+
+    def literal(node):
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+    for cell in code_cells(notebook):
+        for node in ast.walk(parse(cell)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "show":
+                named = {keyword.arg: keyword.value for keyword in node.keywords}
+                number, caption = (literal(each) for each in node.args)
+                yield number, caption, literal(named.get("alt"))
+
+
+def figures_without_words(notebook, text):
+    """Figures that are not shown by `show`, or have no caption, no description, or a number out of turn."""
+    problems = [
+        f"code cell {cell.execution_count} shows a figure without number and caption"
         for cell in code_cells(notebook)
         if any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
-        and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip()
     ]
+    for i, (number, caption, alt) in enumerate(figure_calls(notebook), 1):
+        if number.split(".")[-1] != str(i):
+            problems.append(f"figure {number} is number {i} of its chapter")
+        if len(caption) < 20 or len(alt) < 20:
+            problems.append(f"figure {number} lacks a caption or a description")
+    return problems
 
 
 def redefinitions(notebook, text):
@@ -173,7 +193,9 @@ def typed_decimals(notebook, text):
     shown = [cell.source for cell in code_cells(notebook)]
     shown += [value for cell in code_cells(notebook) for value in output_texts(cell)]
     known = {float(number) for number in re.findall(r"\d*\.\d+", "\n".join(map(str, shown)))}
-    typed = [n for n in re.findall(DECIMAL, re.sub(NOT_MEASURED, "", prose)) if n not in sections]
+    elsewhere = r"(?i)sections? \d\.\d+|\[\d\.\d+\]"  # sections of other chapters
+    prose = re.sub(elsewhere, "", re.sub(NOT_MEASURED, "", prose))
+    typed = [n for n in re.findall(DECIMAL, prose) if n not in sections]
     return [f"{number} is typed: no cell of the chapter shows it" for number in typed if float(number) not in known]
 
 
@@ -184,7 +206,7 @@ CHECKS = [
     tool_leftovers,
     wrong_kernel,
     bad_parameters,
-    figures_without_alt,
+    figures_without_words,
     redefinitions,
     bad_bootstrap,
     machine_paths,
@@ -251,9 +273,8 @@ def sound():
             ),
             new_code_cell("print(1 + 1)", outputs=[new_output("stream", name="stdout", text="2\n")]),
             new_code_cell(
-                "plt.show()",
-                metadata={"mystnb": {"image": {"alt": "A line."}}},
-                outputs=[new_output("display_data", data={"image/png": "", "text/plain": "<Figure>"})],
+                'show("1.1", "The line rises to one half.", alt="A line that rises.  ")',
+                outputs=[new_output("display_data", data={"text/html": "<svg>", "text/plain": "Figure 1.1."})],
             ),
         ],
     )
@@ -308,8 +329,13 @@ BREAKS = {
     "parameter without a comment": (bad_parameters, replace(PARAMETERS, "# of draws", "")),
     "comment inside a string": (bad_parameters, replace(PARAMETERS, '"laptop"  # size', '"# size"')),
     "no device": (bad_parameters, replace(PARAMETERS, "device", "machine")),
-    "figure without alt text": (figures_without_alt, lambda nb: nb.cells[FIGURE].metadata.pop("mystnb")),
-    "empty alt text": (figures_without_alt, lambda nb: nb.cells[FIGURE].metadata.mystnb.image.update(alt="")),
+    "figure without alt text": (figures_without_words, replace(FIGURE, "A line that rises.  ", "")),
+    "figure without a caption": (figures_without_words, replace(FIGURE, "The line rises to one half.", "")),
+    "figure out of turn": (figures_without_words, replace(FIGURE, "1.1", "1.2")),
+    "figure shown as pixels": (
+        figures_without_words,
+        lambda nb: nb.cells[FIGURE].outputs.append(new_output("display_data", data={"image/png": ""})),
+    ),
     "library function again": (
         redefinitions,
         lambda nb: nb.cells[PRINT].update(source=f"%time\ndef {some_library_function()}():\n    pass"),

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import measured
 
 from ntprl.book import store
-from ntprl.book.verdict import DEFINITION, FAILED, HELD, NOT_REPRODUCED, NOT_RUN, PARTLY, REPRODUCED, UNDECIDED
+from ntprl.book.verdict import DEFINITION, NOT_REPRODUCED, NOT_RUN, PARTLY, REPRODUCED
 from ntprl.seeds import numpy_rng
 from ntprl.studies import scorecard
 from ntprl.studies.catalogue import CLAIMS, TABLES
@@ -21,21 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 1 / 3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
 
-def made_up(p_cot: float, seed: int, step: int = 1000, switch: float = 1 / 3, **changed) -> dict:
-    """A row as an ideal calibrated model with a sharp switch would give it; its greedy answers are measured."""
-    goes_on = float(p_cot > switch)
-    row = dict(p_cot=p_cot, seed=seed, step=step, n_eval=1024, n_layer=2, width=64, chain_accuracy=1.0)
-    row |= dict(greedy_long=goes_on, greedy_accuracy=0.5 + goes_on / 2, greedy_median_length=1 + 49 * goes_on)
-    row |= dict(sampled_long=p_cot, sampled_accuracy=(1 + p_cot) / 2, sampled_short_accuracy=0.5)
-    return row | dict(greedy_first_bit=1 - goes_on) | changed
-
-
 def sweep_table(**changed) -> pd.DataFrame:
-    return pd.DataFrame([made_up(p, seed, **changed) for p in SHARES for seed in range(5)])
+    return pd.DataFrame([measured(p, seed, **changed) for p in SHARES for seed in range(5)])
 
 
 def trace(**changed) -> pd.DataFrame:
-    return pd.DataFrame([made_up(0.25, seed, step, **changed) for seed in range(3) for step in range(0, 8001, 400)])
+    return pd.DataFrame([measured(0.25, seed, step, **changed) for seed in range(3) for step in range(0, 8001, 400)])
 
 
 def test_an_ideal_sweep_reproduces_the_threshold_and_the_calibration():
@@ -113,7 +105,7 @@ def test_answers_that_were_not_kept_are_known_by_their_score():
 def capacity_table(**changed) -> pd.DataFrame:
     sizes = [(layers, width) for layers in (2, 4, 8) for width in (64, 256)]
     rows = [
-        made_up(p, seed, n_layer=layers, width=width)
+        measured(p, seed, n_layer=layers, width=width)
         for p in (0.15, 0.5)
         for layers, width in sizes
         for seed in range(3)
@@ -153,27 +145,6 @@ def test_long_demonstrations_are_learned_first():
     assert check(one_link).verdict == NOT_REPRODUCED
 
 
-def grid_around(switch: float) -> pd.DataFrame:
-    """Five seeds whose switches lie around one value, measured at shares a hundredth apart."""
-    shares = np.arange(0.05, 0.5, 0.01)
-    rows = [made_up(p, seed, switch=switch + 0.004 * (seed - 2)) for p in shares for seed in range(5)]
-    return pd.DataFrame(rows)
-
-
-@pytest.mark.parametrize("modulus", [3, 5])
-def test_the_moved_threshold_is_told_from_those_of_other_moduli(modulus):
-    check = {3: claims.modulus_3, 5: claims.modulus_5}[modulus].criterion
-    assert check(grid_around(1 / (modulus + 1))).verdict == HELD
-    for other in (modulus - 1, modulus + 1, 2):
-        assert check(grid_around(1 / (other + 1))).verdict != HELD
-    assert check(grid_around(1 / 3)).verdict == FAILED
-    far = grid_around(1 / (modulus + 1))
-    far = far.assign(
-        greedy_long=[float(p > 0.1 + 0.1 * seed) for p, seed in zip(far["p_cot"], far["seed"], strict=True)]
-    )
-    assert check(far).verdict in (UNDECIDED, FAILED)  # seeds too far apart to tell
-
-
 def test_the_mixture_itself_is_checked(monkeypatch):
     assert mixture.criterion().verdict == DEFINITION
     broken = Parity.long
@@ -182,10 +153,10 @@ def test_the_mixture_itself_is_checked(monkeypatch):
 
 
 def test_live_verdicts_in_words():
-    ideal = claims.live_verdicts(made_up(0.25, 0), 0.25)
+    ideal = claims.live_verdicts(measured(0.25, 0), 0.25)
     assert list(ideal.values()) == ["learned", "at chance", "1", "calibrated", "at chance"]
     changed = dict(chain_accuracy=0.0, greedy_accuracy=0.7, sampled_long=0.9, sampled_short_accuracy=float("nan"))
-    other = claims.live_verdicts(made_up(0.25, 0, **changed), 0.25)
+    other = claims.live_verdicts(measured(0.25, 0, **changed), 0.25)
     assert list(other.values()) == ["not learned", "away from chance", "1", "not calibrated", "none"]
 
 

@@ -1,25 +1,11 @@
 """Verdicts of chapter 4 follow from tables: right ones pass, wrong ones do not."""
 
-import numpy as np
 import pandas as pd
 import pytest
+from made_up import MEASURES, run
 
-from ntprl.book.readings import first_round, settled_round, takeoffs
-from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
+from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, REPRODUCED
 from ntprl.studies.recovery import claims
-
-MEASURES = dict(chain_accuracy=1.0, greedy_accuracy=0.5, greedy_long=0.0, sampled_long=0.25)
-MEASURES |= dict(greedy_median_length=1.0, mean_length=13.0)
-
-
-def run(name: str, rounds: int = 20, start: dict | None = None, end: dict | None = None, **setting) -> list[dict]:
-    """A run that jumps in its middle from a start to an end; by default to an ideal recovery."""
-    before = MEASURES | dict(n_eval=512, long_probability=0.25) | (start or {})
-    after = before | dict(greedy_accuracy=1.0, greedy_long=1.0, greedy_median_length=50.0, mean_length=50.0)
-    after |= dict(sampled_long=1.0) | (end or {})
-    rows = [before if step < rounds / 2 else after for step in range(rounds + 1)]
-    pretraining = {"run": name, "phase": "pretraining", "step": 600, "greedy_accuracy": 0.5} | setting
-    return [pretraining, *({"run": name, "phase": "rl", "step": i} | row | setting for i, row in enumerate(rows))]
 
 
 def live(**changed) -> pd.DataFrame:
@@ -47,113 +33,6 @@ def test_one_bad_seed_is_enough():
     assert claims.recovers.criterion(table).verdict == NOT_REPRODUCED
 
 
-def grid(failing: set = frozenset(), slower: float = 0.1) -> pd.DataFrame:
-    """Five starts; a hot run has written long answers less often by round 4, by `slower`, give or take a seed."""
-    rows = []
-    for algorithm in (*claims.PAPER_ALGORITHMS, "grpo_published"):
-        for reward in ("r_e2e", "r_cot"):
-            for temperature in (0.75, 1.0, 1.5):
-                key = (algorithm, reward, temperature)
-                end = dict(greedy_accuracy=0.6) if key in failing else {}
-                setting = dict(algorithm=algorithm, reward=reward, temperature=temperature)
-                for seed in range(5):
-                    early = 0.5 - slower * (temperature - 0.75) + 0.01 * ((seed * (temperature > 1)) % 3 - 1)
-                    start = dict(long_probability=early)
-                    rows += run(f"{key} {seed}", start=start, end=end, **setting, seed=seed)
-    return pd.DataFrame(rows)
-
-
-def test_the_grid_at_temperature_one():
-    assert claims.algorithms.criterion(grid()).verdict == REPRODUCED
-    assert claims.algorithms.criterion(grid({("star", "r_cot", 1.0)})).verdict == PARTLY
-    every = {(a, r, 1.0) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot")}
-    assert claims.algorithms.criterion(grid(every)).verdict == NOT_REPRODUCED
-
-
-def test_rounds_of_a_cell_are_those_of_the_runs_that_get_there():
-    never = ("star", "r_cot", 1.0)
-    first = claims.rounds_until(grid({never}), 0.95)
-    assert np.isnan(first[never]) and (first.drop([never]) == 10).all()
-
-
-def test_temperatures_want_the_exception_and_the_speed_too():
-    exception = ("star", "r_e2e", 1.5)
-    assert claims.temperatures.criterion(grid({exception})).verdict == REPRODUCED
-    assert claims.temperatures.criterion(grid({exception}, slower=0.0)).verdict == PARTLY
-    assert claims.temperatures.criterion(grid()).verdict == PARTLY
-    assert claims.temperatures.criterion(grid({exception, ("grpo", "r_e2e", 1.5)})).verdict == PARTLY
-    every = {(a, r, t) for a in claims.PAPER_ALGORITHMS for r in ("r_e2e", "r_cot") for t in (0.75, 1.5)}
-    assert claims.temperatures.criterion(grid(every)).verdict == NOT_REPRODUCED
-
-
-def early(late: float = 1.0, long: float = 0.0) -> pd.DataFrame:
-    rows = run("a", algorithm="grpo", steps=50, seed=0, end=dict(greedy_accuracy=0.5, greedy_long=long))
-    return pd.DataFrame(rows + run("b", algorithm="grpo", steps=600, seed=0, end=dict(greedy_accuracy=late)))
-
-
-def drift(hollow: int, n: int = 60) -> pd.DataFrame:
-    """Runs without chains, of which `hollow` grow long and the others stay short; none gets right."""
-    rows = []
-    for i in range(n):
-        rows += run(f"r{i}", seed=i, end=dict(greedy_accuracy=0.5, greedy_long=float(i < hollow)))
-    return pd.DataFrame(rows)
-
-
-def test_an_early_start_must_lengthen_without_being_right_as_often_as_drift_does():
-    check = claims.too_early.criterion
-    assert check(early(), drift(15)).verdict == REPRODUCED  # a quarter, as P(long) of the starts
-    assert check(early(), drift(4, n=12)).verdict == PARTLY  # as many, of too few runs
-    assert check(early(), drift(3)).verdict == PARTLY  # too seldom
-    assert check(early(), drift(40)).verdict == PARTLY  # too often: that is no drift
-    assert check(early(), drift(0)).verdict == NOT_REPRODUCED
-    assert check(early(late=0.6), drift(15)).verdict == NOT_REPRODUCED
-    right = drift(15).assign(greedy_long=1.0, greedy_accuracy=1.0)
-    assert check(early(), right).verdict == NOT_REPRODUCED
-
-
-def lacking(changed: dict | None = None) -> pd.DataFrame:
-    """Ideal runs from starts that lack k links, and single changes: (k, reward) -> what its runs end with."""
-    rows = []
-    for k in (0, 1, 3):
-        for reward in ("r_e2e", "r_cot"):
-            for seed in range(6):
-                start = dict(unknown_links=k, long_reward=1.0 if k == 0 else 0.5, long_probability=0.25)
-                start |= dict(kl_from_start=0.0)
-                end = dict(greedy_accuracy=1.0, long_probability=0.99, kl_from_start=1.35)
-                if k and reward == "r_e2e":
-                    end = dict(greedy_accuracy=0.5, long_probability=0.25 + (-1) ** seed * 0.2)
-                elif k:
-                    end = dict(greedy_accuracy=0.5, long_probability=0.02 if k > 1 else 0.25)
-                end |= (changed or {}).get((k, reward), {})
-                rows += run(f"{k} {reward} {seed}", start=start, end=end, reward=reward, seed=seed)
-    return pd.DataFrame(rows)
-
-
-@pytest.mark.parametrize(
-    "changed, verdict",
-    [
-        ({}, HELD),
-        ({(0, "r_e2e"): dict(greedy_accuracy=0.9)}, FAILED),
-        ({(1, "r_e2e"): dict(long_probability=0.9)}, FAILED),
-        ({(3, "r_e2e"): dict(greedy_accuracy=0.7)}, FAILED),
-        ({(3, "r_cot"): dict(long_probability=0.3)}, UNDECIDED),
-    ],
-)
-def test_one_unknown_link_is_enough(changed, verdict):
-    assert claims.unknown_links.criterion(lacking(changed)).verdict == verdict
-
-
-@pytest.mark.parametrize("kl, verdict", [(1.35, HELD), (1.6, FAILED)])
-def test_the_least_divergence_is_that_of_the_two_lengths(kl, verdict):
-    """From .25 to .99 it is 1.32 nats."""
-    table = lacking({(0, "r_cot"): dict(kl_from_start=kl), (0, "r_e2e"): dict(kl_from_start=3.0)})
-    assert claims.least_divergence.criterion(table).verdict == verdict
-    sure = table[table["run"].str.startswith("0 r_cot")]
-    assert claims.least_divergence_when_sure.criterion(sure).verdict == verdict
-    mixed = sure.assign(kl_from_start=sure["kl_from_start"].where(sure["seed"] > 1, 5.0))
-    assert claims.least_divergence_when_sure.criterion(mixed).verdict == (UNDECIDED if verdict == HELD else FAILED)
-
-
 def coins(change: float = 0.0, recovered: float = 1.0) -> pd.DataFrame:
     rows = []
     for algorithm in ("star", "grpo"):
@@ -172,104 +51,8 @@ def test_a_coin_must_not_lengthen_and_the_true_reward_must():
     assert claims.coin.criterion(coins(recovered=0.9)).verdict == FAILED
 
 
-def sizes(later: int = 0, knows: float = 1.0) -> pd.DataFrame:
-    """Runs that jump in round 3, at d = 100 some rounds later."""
-    rows = []
-    for d in (10, 25, 100):
-        for seed in range(3):
-            start = dict(chain_accuracy=knows)
-            rows += run(f"{d} {seed}", rounds=6 + 2 * later * (d == 100), start=start, d=d, seed=seed)
-    return pd.DataFrame(rows)
-
-
-def test_rounds_by_size():
-    assert claims.rounds_by_size.criterion(sizes()).verdict == HELD
-    assert claims.rounds_by_size.criterion(sizes(later=4)).verdict == FAILED
-    assert claims.rounds_by_size.criterion(sizes(knows=0.1)).verdict == UNDECIDED
-
-
-def test_few_samples_are_few_beside_the_demonstrations():
-    assert claims.few_samples.criterion(grid()).verdict == REPRODUCED  # the jump comes after 10 rounds of 512
-    late = grid().assign(step=lambda rows: rows["step"] * (1 + (rows["phase"] == "rl")))
-    assert claims.few_samples.criterion(late).verdict == NOT_REPRODUCED
-    assert claims.few_samples.criterion(grid({("star", "r_cot", 1.0)})).verdict == NOT_REPRODUCED
-
-
-@pytest.mark.parametrize(
-    "growing, unknowing, verdict",
-    [(10, 0, REPRODUCED), (7, 3, PARTLY), (7, 0, NOT_REPRODUCED), (2, 8, PARTLY), (0, 10, NOT_REPRODUCED)],
-)
-def test_almost_all_checkpoints(growing, unknowing, verdict):
-    """Of ten runs `growing` double P(long); the last `unknowing` start without chains."""
-    rows = []
-    for i in range(10):
-        start = dict(chain_accuracy=float(i < 10 - unknowing), long_probability=0.01)
-        end = dict(long_probability=0.05 if i < growing else 0.015)
-        rows += run(f"r{i}", steps=500, seed=i, start=start, end=end)
-    assert claims.rare_lengthens.criterion(pd.DataFrame(rows)).verdict == verdict
-
-
-def test_half_known_chains_are_read_link_by_link():
-    order = learning_order(unknown={(200, 0): [3, 4], (300, 0): []})
-    early_runs = pd.DataFrame(
-        run("a", steps=200, seed=0, algorithm="grpo", start=dict(long_reward=0.5, chain_accuracy=0.25))
-        + run("b", steps=300, seed=0, algorithm="grpo", start=dict(long_reward=1.0))
-    )
-    table = claims.half_known(order, early_runs)
-    assert table["unknown"].tolist() == [2, 0]
-    assert table["which links"].tolist() == ["3 4", "none"]
-    assert table["2^-k"].tolist() == [0.25, 1.0]
-    assert table["chains known"].tolist() == [0.25, 1.0]
-
-
-def learning_order(unknown: dict) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            dict(kind="long", step=step, seed=seed, position=i, probability=0.5 if i in links else 0.99)
-            for (step, seed), links in unknown.items()
-            for i in range(1, 7)  # the last is EOS
-        ]
-    )
-
-
-def test_when_a_level_is_reached_for_good():
-    rows = [dict(run="a", step=i, rate=r) for i, r in enumerate((0.5, 0.96, 0.9, 0.97, 1.0))]
-    rows += [dict(run="b", step=i, rate=r) for i, r in enumerate((0.96, 0.96, 0.9))]
-    rows += [dict(run="c", step=i, rate=1.0) for i in range(3)]
-    table = pd.DataFrame(rows)
-    assert first_round(table, "rate", 0.95).to_dict() == {"a": 1, "b": 0, "c": 0}
-    settled = settled_round(table, "rate", 0.95)
-    assert settled["a"] == 3 and np.isnan(settled["b"]) and settled["c"] == 0
-
-
-def test_takeoff_and_its_slope():
-    rows = []
-    for i, p in enumerate((0.25, 0.1, 0.05, 0.02)):
-        takes = int(10 + 4 * np.log2((1 - p) / (2 * p)))
-        rows += run(f"r{i}", rounds=2 * takes, p_cot=p, algorithm="star", seed=0)
-    table = takeoffs(pd.DataFrame(rows))
-    per_halving, correlation, linear = claims.slope(table)
-    assert per_halving == pytest.approx(4, abs=0.5) and correlation > 0.99 > linear
-    never = pd.DataFrame(run("x", p_cot=0.1, algorithm="star", seed=0, end=dict(greedy_long=0.1)))
-    assert takeoffs(never)["takeoff"].isna().all()
-
-
 def test_recovery_in_words():
     words = claims.live_verdicts(pd.DataFrame(run("r")), d=50)
     assert list(words.values()) == ["at chance", "near 1", "1", "d", "long"]
     stuck = pd.DataFrame(run("r", end=MEASURES))
     assert list(claims.live_verdicts(stuck, d=50).values()) == ["at chance", "at chance", "1", "1", "mixed"]
-
-
-def test_cost_is_that_of_the_runs_that_recovered():
-    work = dict(grad_norm=1.0, tokens=100.0, link_error=0.001)
-    unlearned = dict(chain_accuracy=0.0, **work)
-    rows = [row for d in (10, 25) for seed in range(3) for row in run(f"{d} {seed}", start=work, d=d)]
-    rows += run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5, tokens=1.0), d=25)
-    table = claims.cost_by_size(pd.DataFrame(rows))
-    assert table["chain known before RL"].tolist() == [1.0, 0.75]
-    assert table["wrong links before RL"].tolist() == [0.001, 0.001]
-    assert table["recovered"].tolist() == ["3 of 3", "3 of 4"]
-    assert table["pre-training steps"].tolist() == [600, 600]
-    assert table["first round at .95"].tolist() == [10, 10]
-    assert table["tokens written"].tolist() == [2100, 2100]  # rounds 0 to 20, the bad run left out

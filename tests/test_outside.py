@@ -21,6 +21,7 @@ from ntprl.book.run import Reinforcement, Run, change
 from ntprl.book.store import collect, load, promote
 from ntprl.mixture import Mixture
 from ntprl.seeds import numpy_rng
+from ntprl.studies.limits import figures as limits
 from ntprl.studies.recovery import figures
 from ntprl.tasks.task import PAD, said, same_answers
 from ntprl.theory import parity_threshold
@@ -161,11 +162,11 @@ def test_a_new_algorithm_is_one_entry_and_every_figure_draws_it(monkeypatch):
     both = [table for table in tables if len(rl_rows(table))]
     assert len(both) == 2
     rl = rl_rows(pd.concat(both))
-    figures.algorithms(rl)
+    limits.algorithms(rl)
     assert [ax.get_title() for ax in plt.gcf().axes] == ["STaR", "all_answers"]
     figures.by_share(rl)
     labels = plt.gcf().legends[0].get_texts()
     assert {text.get_text() for text in labels} == {"STaR", "all_answers"}
     takeoff = at_round(pd.concat(both), "end")[["p_cot", "algorithm", "seed"]].assign(takeoff=2.0)
-    figures.takeoff(takeoff)
+    limits.takeoff(takeoff)
     assert {"STaR", "all_answers"} <= {line.get_label() for line in plt.gca().get_lines()}

@@ -21,9 +21,9 @@ from ntprl.book.run import LATER, Run, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
 from ntprl.studies.catalogue import TABLES
+from ntprl.studies.limits.runs import UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
-from ntprl.studies.recovery.runs import UnknownLinks
 from ntprl.studies.threshold.runs import PRETRAINING, FirstBitRun, LearningOrder
 from ntprl.studies.words.runs import TrlRun
 from ntprl.tasks.parity import Parity

@@ -11,7 +11,8 @@ from ntprl.errors import InputError
 from ntprl.measure import chain_probabilities, long_probability, measure
 from ntprl.posttrain import PosttrainConfig, posttrain
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.studies.recovery.runs import RECOVERY, RL_PROFILES, UnknownLinks, recovery
+from ntprl.studies.limits.runs import UnknownLinks
+from ntprl.studies.recovery.runs import RECOVERY, RL_PROFILES, recovery
 from ntprl.studies.threshold.runs import PRETRAINING
 from ntprl.tasks.parity import Parity
 from ntprl.transformer import Transformer

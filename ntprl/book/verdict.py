@@ -21,7 +21,7 @@ RECOVERED = 0.95  # greedy accuracy from which a parity run has recovered
 
 class Verdict(NamedTuple):
     verdict: str  # one of WORDS
-    evidence: str  # the numbers behind it, with intervals
+    evidence: str  # the numbers behind it, with intervals; what decides stands before the first semicolon
 
 
 @dataclass(frozen=True)

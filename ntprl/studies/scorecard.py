@@ -1,15 +1,17 @@
 """Verdicts as text: under a figure, on the scorecard's cards, and in the README's map."""
 
-import textwrap
 from collections.abc import Iterable
 
 import pandas as pd
 
 from ntprl.book import store
+from ntprl.book.badge import Badge, Badges
 from ntprl.book.recording import Recording
 from ntprl.book.verdict import DEFINITION, NOT_RUN, WORDS, Claim, Verdict
 from ntprl.errors import require_choice
 from ntprl.studies.catalogue import CLAIMS, TABLES
+
+PAGE = "09_scorecard.html"  # where every claim has its card
 
 
 def recordings_of(claim: Claim) -> list[Recording]:
@@ -29,14 +31,17 @@ def verdict_of(claim: Claim) -> Verdict:
     return claim.criterion(*map(store.load, recordings_of(claim)))
 
 
-def verdict_text(*ids: str) -> str:
-    """Claims with their verdicts and evidence as plain text."""
-    paragraphs = []
+def badges(*ids: str) -> Badges:
+    """Claims with their verdicts, as pages show them."""
     for id in ids:
         require_choice("claim", id, CLAIMS)
-        word, evidence = verdict_of(CLAIMS[id])
-        paragraphs.append(textwrap.fill(f"{id}, {word}: {evidence}", width=store.TEXT_WIDTH))
-    return "\n\n".join(paragraphs)
+    claims = [CLAIMS[id] for id in ids]
+    return Badges(
+        tuple(
+            Badge(claim.id, claim.statement, verdict_of(claim), provenance_line(claim), f"{PAGE}#{claim.id.lower()}")
+            for claim in claims
+        )
+    )
 
 
 def provenance_line(claim: Claim) -> str:
@@ -134,7 +139,10 @@ def markdown_cards(claims: Iterable[Claim]) -> str:
             *(f"`{recording.command}`: {recording.cost}" for recording in recordings_of(claim)),
         ]
         bullets = "\n".join(f"- {line}" for line in lines if line)
-        cards.append(f"**{claim.id}, {word}.** {claim.statement}. *({claim.source})*{words}\n{bullets}")
+        cards.append(
+            f'<a id="{claim.id.lower()}"></a>**{claim.id}, {word}.** {claim.statement}. '
+            f"*({claim.source})*{words}\n{bullets}"
+        )
     return "\n\n".join(cards)
 
 

@@ -120,8 +120,9 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
 def live_verdicts(table: pd.DataFrame) -> dict[str, str]:
     """What RL made of one start, in words that do not depend on the last digit of a float."""
     rl = table[(table["phase"] == "rl") & table["greedy_accuracy"].notna()]
-    end = rl.iloc[-1]
+    start, end = rl.iloc[0], rl.iloc[-1]
     return {
+        "right long answers before RL": accuracy_in_words(start["long_reward"]),
         "greedy accuracy after RL": accuracy_in_words(end["greedy_accuracy"]),
         "long greedy answers after RL": amount(end["greedy_long"]),
     }

@@ -18,7 +18,7 @@ RECOVERY = Run(Parity(), rl=Reinforcement(), kind="RecoveryRun")
 
 
 def unknown_links(model: Transformer, task: Task, seed: int, step: int = 0, n: int = 256) -> list[int]:
-    """Positions of the links after the first whose right token has a mean probability below KNOWN, earlier ones given."""
+    """Positions of the links after the first whose right token has a mean probability below KNOWN, earlier given."""
     prompts = task.prompts(n, numpy_rng(seed, "evaluation", step), test=True)
     known = np.nanmean(chain_probabilities(model, task, prompts)[0], axis=0)  # (L + 1,), the last is EOS
     return [int(i) + 2 for i in np.flatnonzero(known[1:-1] < KNOWN)]
