@@ -41,10 +41,11 @@ class Badge:
         name = f'<a href="{self.link}">{self.id}</a>' if self.link else self.id
         decides, _, rest = self.verdict.evidence.partition("; ")
         source = f" {escape(self.source)}." if self.source else ""
-        numbers = (f"{as_html(rest)}." if rest else "") + source
+        numbers = ((f"{as_html(rest)}." if rest else "") + source).strip()
+        folded = f"<details><summary>more numbers, and source</summary>{numbers}</details>" if numbers else ""
         return (
             f'<div class="ntprl-verdict">{word_badge(self.verdict.verdict)} <b>{name}</b> {as_html(self.statement)}.'
-            f"<br>{as_html(decides)}.<details><summary>more numbers, and source</summary>{numbers}</details></div>"
+            f"<br>{as_html(decides)}.{folded}</div>"
         )
 
 
