@@ -89,12 +89,13 @@ def fills(element, inherited=""):
 def test_ink_follows_the_page(shown):
     two_panels()
     plt.gcf().axes[0].text(1, 0.5, "words")
+    plt.gcf().axes[0].text(1, 0.7, "tokens", family="monospace")
     found = drawn(shown)
     for svg in (found.wide, found.narrow):
         assert "currentColor" in svg
         assert not set(COLOR.findall(svg)) & {"#000000", "#262626", "#555555", "#e6e6e6"}
         assert set(fills(ET.fromstring(svg))) == {"currentColor"}
-        assert "DejaVu" not in svg
+        assert "DejaVu" not in svg and svg.count("monospace, monospace") == 1
 
 
 def test_the_same_figure_is_the_same_text(shown):

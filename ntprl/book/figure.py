@@ -107,10 +107,15 @@ def svg_of(figure: Figure, prefix: str) -> str:
     for color in INK:
         text = re.sub(rf"\b(stroke|fill): {color}", r"\1: currentColor", text)
     text = re.sub(rf"\b(stroke|fill): {GRID}", r"\1: currentColor; \1-opacity: .14", text)
-    # letters take the page's type; an unset fill is black
-    text = re.sub(r"(\d(?:px|pt)) (?:'[^']*'|[\w-]+)(?:, (?:'[^']*'|[\w-]+))*", r"\1 system-ui, sans-serif", text)
+    # letters take the page's type (Matplotlib says it as `font` or as `font-family`); an unset fill is black
+    names = r"(?:'[^']*'|[\w-]+)(?:, (?:'[^']*'|[\w-]+))*"
+    text = re.sub(rf"(font-family: |font: [^;\"]*?\d(?:px|pt) ){names}", _page_type, text)
     text = re.sub(r"<text style=\"(?![^\"]*fill:)", '<text style="fill: currentColor; ', text)
     return re.sub(r"\n\s*\n", "\n", text).strip()
+
+
+def _page_type(match: re.Match) -> str:
+    return match[1] + ("ui-monospace, monospace" if "mono" in match[0].lower() else "system-ui, sans-serif")
 
 
 # --- on a phone ---
