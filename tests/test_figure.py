@@ -179,6 +179,19 @@ def test_a_legend_beside_its_axes_goes_below_them():
     assert ax.get_window_extent().width > 0.7 * fig.bbox.width
 
 
+def test_a_wide_legend_breaks_into_rows():
+    fig, ax = plt.subplots(figsize=(7.2, 3))
+    for label in ("measured, with its interval", "predicted", "greedy goes on"):
+        ax.plot([1, 2], label=label)
+    fig.legend(loc="outside lower center", ncols=3)
+    fig.canvas.draw()
+    stack(fig)
+    fig.canvas.draw()
+    (legend,) = fig.legends
+    assert legend.get_window_extent().width < fig.bbox.width
+    assert [text.get_text() for text in legend.get_texts()][1] == "predicted"
+
+
 # --- plain text ---
 
 MARKS = {
@@ -273,6 +286,7 @@ def badge(evidence="0.5 [0.4, 0.6]; 3 seeds; chain < 1", source="3 runs"):
 
 def test_a_badge_shows_one_number_and_folds_the_rest():
     html = Badges((badge(), badge("one number alone", "")))._repr_html_()
+    assert "<br>One number alone." in html
     open_part, folded = html.split("<details>")[:2]
     assert "0.5 [0.4, 0.6]." in open_part and "3 seeds" not in open_part
     assert "3 seeds; chain &lt; 1. 3 runs." in folded

@@ -71,11 +71,11 @@ def test_the_board_has_a_cell_and_a_card_for_each_claim(board):
     page = Elements(html)
     assert page.open == []
     ids = [id.lower() for id in CLAIMS]
-    assert [card["id"] for card in page.of_class("card")] == ids
+    assert [card["id"] for card in page.of_class("claim")] == ids
     cells = [found["href"] for tag, found in page.tags if tag == "a" and found["href"].startswith("#")]
     assert sorted(cells) == sorted(2 * [f"#{id}" for id in ids])  # in the grid, and the name on the card itself
     words = [scorecard.verdict_of(claim).verdict for claim in CLAIMS.values()]
-    assert [card["data-verdict"] for card in page.of_class("card")] == words
+    assert [card["data-verdict"] for card in page.of_class("claim")] == words
     assert all(html.count(f"</b>{word}</a>") == words.count(word) for word in words)
     assert "hidden" not in {name for _, found in page.tags for name in found}  # all is seen without scripts
 
@@ -83,7 +83,7 @@ def test_the_board_has_a_cell_and_a_card_for_each_claim(board):
 def test_every_filter_finds_a_claim_and_every_claim_a_filter(board):
     page = Elements(board._repr_html_())
     options = {found["value"] for tag, found in page.tags if tag == "option"} - {""}
-    cards = page.of_class("card")
+    cards = page.of_class("claim")
     assert options == {card["data-verdict"] for card in cards} | {
         s for card in cards for s in card["data-source"].split()
     }

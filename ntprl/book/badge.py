@@ -62,7 +62,7 @@ class Badge:
         folded = f"<details><summary>more numbers, and source</summary>{numbers}</details>" if numbers else ""
         return (
             f'<div class="ntprl-verdict">{word_badge(self.verdict.verdict)} <b>{name}</b> {as_html(self.statement)}.'
-            f"<br>{as_html(decides)}.{folded}</div>"
+            f"<br>{as_html(decides[:1].upper() + decides[1:])}.{folded}</div>"
         )
 
 
@@ -115,11 +115,11 @@ BOARD_STYLE = """<style>
 .ntprl-board .grid a:is(:link, :visited, :hover, :focus) { color: #fff; }
 .ntprl-board .grid a:is(:hover, :focus-visible) { outline: 3px solid #e69f00; outline-offset: 1px; }
 .ntprl-board .grid b { display: block; font-size: 1rem; }
-.ntprl-board .card { margin: .6rem 0; padding: .1rem .8rem .5rem; scroll-margin-top: 5rem; line-height: 1.45;
+.ntprl-board .claim { margin: .6rem 0; padding: .1rem .8rem .5rem; scroll-margin-top: 5rem; line-height: 1.45;
   border: 1px solid rgba(128, 128, 128, .45); border-radius: .4em; }
-.ntprl-board .card:target { outline: 3px solid #e69f00; }
-.ntprl-board .card .ntprl-verdict { margin: .5em 0 .2em; }
-.ntprl-board .card p { margin: .3em 0; font-size: .87em; }
+.ntprl-board .claim:target { outline: 3px solid #e69f00; }
+.ntprl-board .claim .ntprl-verdict { margin: .5em 0 .2em; }
+.ntprl-board .claim p { margin: .3em 0; font-size: .87em; }
 .ntprl-board code { overflow-wrap: anywhere; white-space: normal; }
 </style>"""
 FILTER = """<script>
@@ -130,8 +130,8 @@ for (const board of document.querySelectorAll(".ntprl-board:not([data-alive])"))
     for (const entry of board.querySelectorAll("[data-verdict]"))
       entry.hidden = !((verdict.value === "" || entry.dataset.verdict === verdict.value)
         && (source.value === "" || entry.dataset.source.split(" ").includes(source.value)));
-    const shown = board.querySelectorAll(".card:not([hidden])").length;
-    board.querySelector("output").textContent = `${shown} of ${board.querySelectorAll(".card").length} claims`;
+    const shown = board.querySelectorAll(".claim:not([hidden])").length;
+    board.querySelector("output").textContent = `${shown} of ${board.querySelectorAll(".claim").length} claims`;
   };
   verdict.onchange = source.onchange = apply;
   apply();
@@ -187,7 +187,7 @@ class Card:
         lines = "<br>".join(f"<code>{escape(command)}</code>: {escape(cost)}" for command, cost in self.recordings)
         record = f"<details><summary>to record it anew</summary>{lines}</details>" if lines else "Checked on the spot."
         return (
-            f'<div class="card" id="{self.anchor}" {self.data}>{self.badge.as_html()}{quote}'
+            f'<div class="claim" id="{self.anchor}" {self.data}>{self.badge.as_html()}{quote}'
             f"<p>Source: {escape(self.source)}. Shown in {links}.</p>"
             f'<div class="ntprl-source">{record}</div></div>'
         )

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection, QuadMesh
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ntprl.book.page import as_html, display
 from ntprl.book.store import TEXT_WIDTH
@@ -155,8 +156,10 @@ def stack(figure: Figure) -> None:
     for axes in (axes for panel in found for axes in panel):
         _fit_words(axes, NARROW / per_row - 0.5, each - 0.6)
         _legend_below(axes)
-    for legend in figure.legends:
-        legend.set_ncols(min(2, len(legend.get_texts())))
+    for legend in list(figure.legends):
+        side = getattr(legend, "_outside_loc", None) or "lower"
+        _again(legend, figure, loc=f"outside {side} center")
+        legend.remove()
 
 
 def _take_labels(axes: Axes, spec, where: dict) -> None:
@@ -199,9 +202,17 @@ def _legend_below(axes: Axes) -> None:
         return
     place = legend.get_bbox_to_anchor().transformed(axes.transAxes.inverted())
     if place.width < 0.01 and place.x0 > 0.99:
-        legend.set_loc("upper center")
-        legend.set_bbox_to_anchor((0.5, -0.3), transform=axes.transAxes)
-        legend.set_ncols(min(3, len(legend.get_texts())))
+        _again(legend, axes, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+
+
+def _again(legend: Legend, home: Axes | Figure, **place) -> None:
+    """The same legend in as many columns as a phone holds; a drawn one does not change its columns."""
+    texts = legend.get_texts()
+    words, points = [text.get_text() for text in texts], texts[0].get_fontsize()
+    column = points * (0.56 * max(map(len, words)) + 4)  # with the handle before it
+    ncols = min(len(words), max(1, int(NARROW * 72 // column)))
+    title = legend.get_title().get_text() or None
+    home.legend(legend.legend_handles, words, title=title, fontsize=points, ncols=ncols, handlelength=1.4, **place)
 
 
 # --- in plain text ---
