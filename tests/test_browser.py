@@ -25,7 +25,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WIDTHS = {"wide": 1280, "phone": 390}
+WIDTHS = {"wide": (1280, "light"), "phone": (390, "dark")}  # each page once in either mode
+SMALLEST = 9  # px: letters below it cannot be read on a phone
 
 pytestmark = [
     pytest.mark.slow,  # a browser opens every page
@@ -64,8 +65,9 @@ def width(request):
 
 @pytest.fixture(scope="module", params=[f"{name}.html" for name in toc_files(TOC)])
 def visit(request, width, browser, site):
-    """One page, loaded once for all tests below, with the console errors and foreign requests it made."""
-    context = browser.new_context(viewport={"width": width, "height": 900})
+    """One page, loaded once for all tests below and unfolded, with the console errors and foreign requests it made."""
+    pixels, mode = width
+    context = browser.new_context(viewport={"width": pixels, "height": 900}, color_scheme=mode)
     errors, foreign = [], []
 
     def route(route):
@@ -83,6 +85,7 @@ def visit(request, width, browser, site):
     assert response.ok, f"{request.param}: status {response.status}"
     page.wait_for_load_state("networkidle")
     page.evaluate("() => window.MathJax?.startup?.promise")
+    page.evaluate("() => document.querySelectorAll('article details').forEach(e => { e.open = true; })")
     yield page, errors, foreign
     context.close()
 
@@ -130,6 +133,115 @@ def test_page_does_not_scroll_sideways(visit):
         "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert content <= window
+
+
+def test_nothing_is_clipped(visit):
+    """What is wider than the page lies in a box that scrolls."""
+    page, _, _ = visit
+    clipped = page.evaluate(
+        """() => {
+            const scrolls = e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX);
+            const found = [];
+            for (const e of document.querySelectorAll('article :is(pre, table, svg, img, figure)')) {
+                if (!e.getClientRects().length) continue;
+                let box = e;
+                while (box.tagName !== 'ARTICLE' && !scrolls(box)) box = box.parentElement;
+                const edge = document.documentElement.clientWidth;
+                const cut = e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === 'hidden';
+                if (cut || (box.tagName === 'ARTICLE' && e.getBoundingClientRect().right > edge + 1))
+                    found.push(e.tagName + ' ' + e.textContent.trim().slice(0, 60));
+            }
+            return found;
+        }"""
+    )
+    assert clipped == []
+
+
+def test_letters_can_be_read(visit):
+    """Every visible text of the article, in pictures too, where their scale counts."""
+    page, _, _ = visit
+    small = page.evaluate(
+        """smallest => {
+            const found = new Set();
+            const walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+            while (walker.nextNode()) {
+                const e = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+                if (!text || e.closest('script, style, title, mjx-container') || !e.getClientRects().length) continue;
+                const style = getComputedStyle(e), matrix = e.ownerSVGElement && e.getScreenCTM();
+                if (style.visibility === 'hidden') continue;
+                const size = parseFloat(style.fontSize) * (matrix ? Math.hypot(matrix.a, matrix.b) : 1);
+                if (size > 0 && size < smallest) found.add(`${size.toFixed(1)} px: ${text.slice(0, 40)}`);
+            }
+            return [...found];
+        }""",
+        SMALLEST,
+    )
+    assert small == []
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The rules of axe-core, to be run inside of a page."""
+    package = pytest.importorskip("axe_playwright_python.base")
+    return package.AXE_FILE_PATH.read_text(encoding="utf-8")
+
+
+def test_no_serious_barrier(visit, axe):
+    """Nothing that axe-core calls serious or critical in what is ours: not the theme's bars, nor its code colours."""
+    page, _, _ = visit
+    page.evaluate(axe)
+    found = page.evaluate(
+        """async () => {
+            const what = {include: [['article']], exclude: [['.highlight'], ['mjx-container'], ['.headerlink'],
+                ['.citation-list']]};
+            const result = await axe.run(what, {resultTypes: ['violations']});
+            return result.violations.filter(v => ['serious', 'critical'].includes(v.impact))
+                .flatMap(v => v.nodes.slice(0, 5).map(n => `${v.id}: ${n.html.slice(0, 120)} ${n.failureSummary}`));
+        }"""
+    )
+    assert found == []
+
+
+SCORECARD = "chapters/09_scorecard.html"
+
+
+def test_the_board_is_filtered_by_keyboard(browser, site):
+    page = browser.new_page()
+    page.goto(site + SCORECARD)
+    board = page.locator(".ntprl-board")
+    total = board.locator(".claim:visible").count()
+    verdict, source = board.locator("select").all()
+    verdict.focus()
+    page.keyboard.type("partly")
+    shown = board.locator(".claim:visible")
+    assert 0 < shown.count() < total
+    assert set(shown.evaluate_all("cards => cards.map(c => c.dataset.verdict)")) == {"partly"}
+    assert board.locator(".grid li:visible").count() == shown.count()
+    assert board.locator("output").text_content() == f"{shown.count()} of {total} claims"
+    source.select_option("ours")  # none of ours is partly so
+    assert shown.count() == 0
+    verdict.select_option("")
+    assert shown.count() == board.locator('.claim[data-source="ours"]').count() > 0
+    page.close()
+
+
+def test_the_board_is_whole_without_scripts(browser, site):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site + SCORECARD)
+    board = page.locator(".ntprl-board")
+    assert board.locator(".claim:visible").count() == board.locator(".grid li:visible").count() > 30
+    assert board.locator("select:visible").count() == 0
+    context.close()
+
+
+def test_a_badge_leads_to_its_card(browser, site):
+    page = browser.new_page()
+    page.goto(site + "chapters/06_multiplication.html")
+    page.locator(".ntprl-verdict a").first.click()
+    assert SCORECARD in page.url
+    assert page.locator(".claim:target").count() == 1
+    page.close()
 
 
 def test_no_raw_directive(visit):

@@ -41,7 +41,10 @@ def spoiled(table: pd.DataFrame, where: pd.Series, **changed) -> pd.DataFrame:
 def test_an_ideal_chain_reproduces_theorem_1():
     verdict, text = claims.theorem_1.criterion(threshold(), samples())
     assert verdict == REPRODUCED
-    assert "mean over 5 seeds: off by 0.030 at most" in text and "0 of 220 off by more than .1" in text
+    assert (
+        text.split("; ")[0].endswith("the worst input measured is off by 0.030 at most")
+        and "0 of 220 off by more than .1" in text
+    )
 
 
 def test_the_worst_run_is_named_though_only_means_are_judged():
@@ -370,7 +373,7 @@ def test_c14_needs_both_sides():
 def test_c15_needs_both_sides_and_says_what_is_missing():
     check = CLAIMS["C15"].criterion
     verdict, text = check(rare(), rare_runs())
-    assert verdict == PARTLY and text.startswith("at the d judged there were fewer long samples than links")
+    assert verdict == PARTLY and "all from fewer long samples than links" in text.split("; ")[0]
     assert check(rare(**MANY), rare_runs()).verdict == PARTLY
     assert check(rare(few=0.9), rare_runs()).verdict == NOT_REPRODUCED
     assert check(rare(), rare_runs(failing=0.9)).verdict == NOT_REPRODUCED

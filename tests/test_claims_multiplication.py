@@ -1,4 +1,4 @@
-"""Verdicts of chapter 5 follow from tables: right ones pass, and a table that says otherwise changes them."""
+"""Verdicts of chapter 6 follow from tables: right ones pass, and a table that says otherwise changes them."""
 
 import pandas as pd
 import pytest
@@ -34,7 +34,8 @@ def three(**changed) -> pd.DataFrame:
 def test_recovery_at_two_and_three_digits_is_reproduced_and_shows_the_seeds():
     verdict, text = claims.multiplication.criterion(table(), three())
     assert verdict == REPRODUCED
-    assert "0.300 (seeds 0.300, 0.300, 0.300) before RL" in text
+    assert "2 digits: 0.300 (seeds 0.300, 0.300, 0.300) before RL" in text
+    assert text.startswith("RL takes greedy accuracy from 0.300 to 0.990 with 2 digits and from 0.300 to 0.990 with 3")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_the_threshold_follows_the_measured_m():
     assert claims.branch_marked.criterion(branches()).verdict == HELD
     verdict = claims.branch_bare.criterion(branches())
     assert verdict.verdict == HELD
-    assert verdict.evidence.startswith("predicted 0.250")
+    assert verdict.evidence.startswith("measured 0.250 less predicted 0.250 is +0.000")
 
 
 @pytest.mark.parametrize("flip", [0.36, 0.62])

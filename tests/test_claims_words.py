@@ -66,7 +66,7 @@ def test_one_share_that_fails_makes_it_partly_and_all_make_it_not(changed):
 
 def test_a_share_at_which_rl_lowers_accuracy_is_said_first():
     text = claims.words.criterion(with_control(made_up(0.1, lift=-0.15), made_up(0.25))).evidence
-    assert text.startswith("shown at p_cot = 0.25 alone; at 0.1 RL lowers greedy accuracy instead")
+    assert text.startswith("RL adds -0.150 at p_cot = 0.1, +0.500 at p_cot = 0.25; shown at p_cot = 0.25 alone")
     assert "p_cot = 0.1: RL lowers greedy accuracy by 0.150, in 3 of 3 runs" in text
 
 

@@ -5,11 +5,13 @@ claim at a time, so that what it says is false; the verdict must follow.
 """
 
 import re
+from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
 from ntprl.book import store
+from ntprl.book.store import TEXT_WIDTH
 from ntprl.book.verdict import DEFINITION, FAILED, HELD, NOT_REPRODUCED, NOT_RUN, PARTLY, REPRODUCED, UNDECIDED
 from ntprl.studies import scorecard
 from ntprl.studies.catalogue import CLAIMS
@@ -30,9 +32,80 @@ def test_a_verdict_is_one_of_its_kind_and_its_line_does_not_contradict_it(claim)
         assert not re.search(r"\boutside\b|\bnot reproduced\b|\bfails?\b", line)
 
 
-def test_no_card_has_an_empty_line():
-    for line in scorecard.markdown_cards(CLAIMS.values()).splitlines():
-        assert not re.fullmatch(r"-\s*\.?\s*", line)
+@each_claim
+def test_what_decides_stands_first_and_is_short(claim):
+    """It is all that a badge shows of the numbers before it is opened."""
+    word, line = scorecard.verdict_of(claim)
+    first = line.partition("; ")[0]
+    assert len(first) <= 180, first
+    assert word == NOT_RUN or re.search(r"\d", first)
+
+
+class Elements(HTMLParser):
+    """What the board consists of: attributes of every tag, the text in each <b>, and tags left open."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("br", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def of_class(self, name):
+        return [found for _, found in self.tags if found.get("class") == name]
+
+
+@pytest.fixture(scope="module")
+def board():
+    return scorecard.board()
+
+
+def test_the_board_has_a_cell_and_a_card_for_each_claim(board):
+    html = board._repr_html_()
+    page = Elements(html)
+    assert page.open == []
+    ids = [id.lower() for id in CLAIMS]
+    assert [card["id"] for card in page.of_class("claim")] == ids
+    cells = [found["href"] for tag, found in page.tags if tag == "a" and found["href"].startswith("#")]
+    assert sorted(cells) == sorted(2 * [f"#{id}" for id in ids])  # in the grid, and the name on the card itself
+    words = [scorecard.verdict_of(claim).verdict for claim in CLAIMS.values()]
+    assert [card["data-verdict"] for card in page.of_class("claim")] == words
+    assert all(html.count(f"</b>{word}</a>") == words.count(word) for word in words)
+    assert "hidden" not in {name for _, found in page.tags for name in found}  # all is seen without scripts
+
+
+def test_every_filter_finds_a_claim_and_every_claim_a_filter(board):
+    page = Elements(board._repr_html_())
+    options = {found["value"] for tag, found in page.tags if tag == "option"} - {""}
+    cards = page.of_class("claim")
+    assert options == {card["data-verdict"] for card in cards} | {
+        s for card in cards for s in card["data-source"].split()
+    }
+    assert all(card["data-source"] for card in cards)
+
+
+def test_a_card_links_all_chapters_that_show_the_claim(board):
+    cards = {card.badge.id: card.as_html() for _, cards in board.groups for card in cards}
+    for id, claim in CLAIMS.items():
+        assert all(f'href="{chapter}.html"' in cards[id] for chapter in scorecard.chapters_of(claim))
+        assert all(recording.command in cards[id] for recording in scorecard.recordings_of(claim))
+        assert claim.quote.split()[0] in cards[id] if claim.quote else "In the paper" not in cards[id]
+
+
+def test_the_board_in_plain_text(board):
+    text = repr(board)
+    assert max(map(len, text.splitlines())) <= TEXT_WIDTH
+    for claim in CLAIMS.values():
+        word = scorecard.verdict_of(claim).verdict
+        assert f"\n\n{claim.id}, {word}: " in text
+        assert re.search(rf"(?m)^{word}: (?:.*\n  )?.*\b{claim.id}\b", text)
+    assert "<" not in re.sub(r"<=", "", text)
 
 
 def test_counts_are_of_all_claims_but_definitions():

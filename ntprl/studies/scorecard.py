@@ -1,11 +1,7 @@
-"""Verdicts as text: under a figure, on the scorecard's cards, and in the README's map."""
-
-from collections.abc import Iterable
-
-import pandas as pd
+"""Every claim with its verdict: under a figure, on the scorecard, and in the README's map."""
 
 from ntprl.book import store
-from ntprl.book.badge import Badge, Badges
+from ntprl.book.badge import Badge, Badges, Board, Card
 from ntprl.book.recording import Recording
 from ntprl.book.verdict import DEFINITION, NOT_RUN, WORDS, Claim, Verdict
 from ntprl.errors import require_choice
@@ -35,13 +31,25 @@ def badges(*ids: str) -> Badges:
     """Claims with their verdicts, as pages show them."""
     for id in ids:
         require_choice("claim", id, CLAIMS)
-    claims = [CLAIMS[id] for id in ids]
-    return Badges(
-        tuple(
-            Badge(claim.id, claim.statement, verdict_of(claim), provenance_line(claim), f"{PAGE}#{claim.id.lower()}")
-            for claim in claims
-        )
-    )
+    return Badges(tuple(badge_of(CLAIMS[id], PAGE) for id in ids))
+
+
+def badge_of(claim: Claim, page: str = "") -> Badge:
+    """Linked to its card on a page."""
+    link = f"{page}#{claim.id.lower()}"
+    return Badge(claim.id, claim.statement, verdict_of(claim), provenance_line(claim), link)
+
+
+def card_of(claim: Claim) -> Card:
+    chapters = tuple((chapter[:2].lstrip("0"), f"{chapter}.html") for chapter in chapters_of(claim))
+    recordings = tuple((recording.command, recording.cost) for recording in recordings_of(claim))
+    return Card(badge_of(claim), claim.source, claim.quote, chapters, recordings)
+
+
+def board() -> Board:
+    """All claims, the paper's and ours, as the scorecard's page shows them."""
+    groups = (("The paper's claims", of_the_paper()), ("Our own", ours()))
+    return Board(tuple((heading, tuple(map(card_of, claims))) for heading, claims in groups))
 
 
 def provenance_line(claim: Claim) -> str:
@@ -106,44 +114,6 @@ def of_the_paper() -> list[Claim]:
 
 def ours() -> list[Claim]:
     return [claim for claim in CLAIMS.values() if claim.source == "ours"]
-
-
-def card_table() -> pd.DataFrame:
-    """One row for each claim of the paper: id, statement, source, verdict, evidence, provenance, chapter."""
-    return pd.DataFrame(
-        [
-            {
-                "id": claim.id,
-                "claim": claim.statement,
-                "source": claim.source,
-                **verdict_of(claim)._asdict(),
-                "provenance": provenance_line(claim),
-                "chapter": claim.chapter,
-            }
-            for claim in of_the_paper()
-        ]
-    )
-
-
-def markdown_cards(claims: Iterable[Claim]) -> str:
-    """Each claim as a short Markdown paragraph: verdict, the paper's words, our numbers, link and command."""
-    cards = []
-    for claim in claims:
-        word, evidence = verdict_of(claim)
-        words = f" In the paper: “{claim.quote}”." if claim.quote else ""
-        lines = [
-            evidence + ".",
-            provenance_line(claim) + "." if provenance_line(claim) else "",
-            "" if claim.tables else "Checked on the spot.",
-            ", ".join(f"[Chapter {chapter[:2]}]({chapter}.ipynb)" for chapter in chapters_of(claim)),
-            *(f"`{recording.command}`: {recording.cost}" for recording in recordings_of(claim)),
-        ]
-        bullets = "\n".join(f"- {line}" for line in lines if line)
-        cards.append(
-            f'<a id="{claim.id.lower()}"></a>**{claim.id}, {word}.** {claim.statement}. '
-            f"*({claim.source})*{words}\n{bullets}"
-        )
-    return "\n\n".join(cards)
 
 
 def claim_map() -> str:

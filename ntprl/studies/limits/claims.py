@@ -47,8 +47,9 @@ def algorithms(grid: pd.DataFrame) -> Verdict:
     means = cells(grid).droplevel("temperature")
     own = means[means.index.get_level_values("algorithm").isin(PAPER_ALGORITHMS)]
     good = int((own > RECOVERED).sum())
-    text = f"{good} of {len(own)} pairs of algorithm and reward above .95, means {own.min():.3f} to {own.max():.3f} "
-    text += f"({shared_starts(grid)}); GRPO as published, each answer divided by its length, is no part of this: "
+    text = f"{good} of {len(own)} pairs of algorithm and reward end above .95; means {own.min():.3f} to "
+    text += f"{own.max():.3f}; {shared_starts(grid)}; GRPO as published, each answer divided by its length, is no part "
+    text += "of this: "
     end = at_round(grid, "end").query("algorithm == 'grpo_published'").groupby("reward")["greedy_accuracy"]
     found = end.agg(["mean", "min"]).itertuples()
     text += ", ".join(f"{mean:.3f}, worst seed {worst:.3f} ({reward})" for reward, mean, worst in found)
@@ -76,7 +77,7 @@ def temperatures(grid: pd.DataFrame) -> Verdict:
     differ, pairs = slower_when_hot(grid)
     best = rl_rows(grid).query("algorithm == 'star' and reward == 'r_e2e' and temperature == 1.5")
     best = best.groupby("step")["greedy_accuracy"].mean()
-    text = f"after {rounds:g} rounds {good} of {len(others)} combinations at .75 and 1.5 above .95, lowest "
+    text = f"{good} of {len(others)} combinations at .75 and 1.5 end above .95; after {rounds:g} rounds, lowest "
     text += (
         f"{others.min():.3f} ({', '.join(str(part) for part in others.idxmin())}); hot STaR with r_e2e {hot_star:.3f}"
     )
@@ -111,8 +112,11 @@ def too_early(early: pd.DataFrame, drift: pd.DataFrame) -> Verdict:
     hollow, begin = is_hollow(new), at_round(drift, "start")["long_probability"].mean()
     low, high = interval(hollow.mean(), len(hollow))
     soonest = end[end["steps"] <= 150]
-    text = f"STaR from step 100: {int(hollow.sum())} of {len(hollow)} runs end long and at chance, a share of "
-    text += f"{rate_text(hollow.mean(), len(hollow))}, mean P(long) of the starts {begin:.2f}; best accuracy "
+    text = f"{int(hollow.sum())} of {len(hollow)} runs end long and at chance, a share of "
+    text += (
+        f"{rate_text(hollow.mean(), len(hollow))}; STaR from step 100, mean P(long) of the starts {begin:.2f}, best "
+    )
+    text += "accuracy "
     text += f"{new['greedy_accuracy'].max():.2f}; starts up to step 150, STaR and GRPO, "
     text += f"{soonest['seed'].nunique()} seeds: {int(is_hollow(soonest).sum())} of {len(soonest)} runs; from step "
     text += f"{end['steps'].max()} greedy accuracy {late.min():.3f} or more"
@@ -143,12 +147,15 @@ def unknown_links(table: pd.DataFrame) -> Verdict:
     stuck = lacking & (end["unknown_links"] >= 1)
     off = (end["greedy_accuracy"][stuck] - 0.5).abs().max()
     knows, many = end["greedy_accuracy"][k == 0], change[~e2e & (k >= 2)]
-    text = f"k = 0: {int((knows > RECOVERED).sum())} of {len(knows)} runs end above .95; end-to-end reward, k >= 1: a "
-    text += f"long answer earns {start['long_reward'][lacking].mean():.2f}, P(long) changes by {mean:+.2f} "
-    text += (
-        f"[{low:+.2f}, {high:+.2f}] over {int(lacking.sum())} runs, greedy accuracy of the {int(stuck.sum())} whose "
+    text = (
+        f"with all links known {int((knows > RECOVERED).sum())} of {len(knows)} runs end above .95, with one or more "
     )
-    text += f"links stay unknown within {off:.2f} of one half; chain reward, k >= 2: P(long) falls in "
+    text += f"unknown P(long) changes by {mean:+.2f} [{low:+.2f}, {high:+.2f}]; the latter with the end-to-end reward, "
+    text += f"over {int(lacking.sum())} runs: a long answer earns {start['long_reward'][lacking].mean():.2f}, greedy "
+    text += (
+        f"accuracy of the {int(stuck.sum())} whose links stay unknown within {off:.2f} of one half; chain reward, k "
+    )
+    text += ">= 2: P(long) falls in "
     text += f"{int((many < 0).sum())} of {len(many)}, k = 1: it changes by {over_seeds(change[~e2e & (k == 1)], 2)}"
     if not ((knows > RECOVERED).all() and low <= 0 <= high and not off > 0.1):
         return Verdict(FAILED, text)
@@ -173,8 +180,8 @@ def rare_lengthens(table: pd.DataFrame) -> Verdict:
     doubles = end["long_probability"] > 2 * start["long_probability"]
     knows = start["chain_accuracy"] > 0.5
     accuracy = end.groupby("steps")["greedy_accuracy"].mean()
-    text = f"P(long) more than doubles in {int(doubles.sum())} of {len(doubles)} runs: {int(doubles[knows].sum())} of "
-    text += f"{int(knows.sum())} whose start knows most chains, {int(doubles[~knows].sum())} of {int((~knows).sum())} "
+    text = f"P(long) more than doubles in {int(doubles.sum())} of {len(doubles)} runs, {int(doubles[knows].sum())} of "
+    text += f"{int(knows.sum())} whose start knows most chains; {int(doubles[~knows].sum())} of {int((~knows).sum())} "
     text += "others; greedy accuracy at the end "
     text += ", ".join(f"{value:.2f} (start {steps})" for steps, value in accuracy.items())
     some = len(doubles[knows]) > 0 and doubles[knows].mean() >= 0.9
@@ -193,9 +200,10 @@ def few_samples(grid: pd.DataFrame) -> Verdict:
     runs = grid[(grid["temperature"] == 1.0) & grid["algorithm"].isin(PAPER_ALGORITHMS)]
     first = first_round(rl_rows(runs), "greedy_accuracy", RECOVERED)
     answers = first * ANSWERS
-    text = f".95 first measured after {answers.min():,.0f} to {answers.max():,.0f} answers (every second round is "
-    text += f"measured) in {int(first.notna().sum())} of {len(first)} runs; pre-training took {DEMONSTRATIONS:,} "
-    text += f"demonstrations, and a million change nothing (C2); {shared_starts(runs)}"
+    text = f".95 is reached after {answers.min():,.0f} to {answers.max():,.0f} answers in "
+    text += f"{int(first.notna().sum())} of {len(first)} runs, whose pre-training took {DEMONSTRATIONS:,} "
+    text += "demonstrations; every second round is measured; a million demonstrations change nothing (C2); "
+    text += shared_starts(runs)
     holds = first.notna().all() and answers.max() <= DEMONSTRATIONS / 10
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
@@ -218,7 +226,7 @@ def least_divergence(table: pd.DataFrame) -> Verdict:
     start, end = distinct_starts(table)
     knows = start["unknown_links"] == 0
     ratio, chain = divergence(start[knows], end[knows]), end["reward"][knows] == "r_cot"
-    text = f"divergence over the least, chain reward: {over_seeds(ratio[chain], 2)}; end-to-end reward: "
+    text = f"chain reward: divergence over the least {over_seeds(ratio[chain], 2)}; end-to-end reward: "
     return Verdict(moves_length_alone(ratio[chain]), text + over_seeds(ratio[~chain], 2))
 
 

@@ -90,15 +90,19 @@ def theorem_1(threshold: pd.DataFrame, samples: pd.DataFrame) -> Verdict:
     is_third = all(1 / 3 - 0.02 <= left <= right <= 1 / 3 + 0.02 for _, (left, right) in found.values())
     single = run_errors(threshold)
     worst = threshold.loc[single.idxmax()]
-    text = f"worst input measured, mean over {threshold['seed'].nunique()} seeds: off by {errors.max():.3f} at most "
+    p, (left, right) = found[max(found)]
+    text = f"half of the inputs flip at {p:.3f} [{left:.3f}, {right:.3f}] (d = {max(found)}), and the worst input "
+    text += f"measured is off by {errors.max():.3f} at most; mean over {threshold['seed'].nunique()} seeds "
     text += f"(d = {errors.idxmax()[0]}, p_cot = {errors.idxmax()[1]:g}); single runs: {int((single > 0.1).sum())} of "
     text += f"{len(single)} off by more than .1, the worst by {single.max():.3f} (d = {worst['d']:g}, p_cot = "
     text += f"{worst['p_cot']:g}, seed {worst['seed']:g}); the mean falls {falls:.0f}-fold or more from "
     text += f"{by_size.columns[0]:,} to {by_size.columns[-1]:,} samples; for p_cot up to .3 greedy answers are long in "
     text += f"{int((low['greedy_long'] > 0).sum())} of {len(low)} runs, r_e2e {low['greedy_r_e2e'].min():.3f} to "
     text += f"{low['greedy_r_e2e'].max():.3f}; right chains on {high['greedy_r_cot'].min():.3f} or more from .4 on; "
-    text += "half of the inputs flip at "
-    text += ", ".join(f"{p:.3f} [{left:.3f}, {right:.3f}] (d = {d})" for d, (p, (left, right)) in found.items())
+    text += "at the other d half flip at "
+    text += ", ".join(
+        f"{p:.3f} [{left:.3f}, {right:.3f}] (d = {d})" for d, (p, (left, right)) in found.items() if d < max(found)
+    )
     text += "; runs of one seed see the same inputs at every p_cot"
     if not (is_greedy and is_third):
         return Verdict(NOT_REPRODUCED, text)
@@ -141,13 +145,11 @@ def theorem_2(star: pd.DataFrame) -> Verdict:
         "above": rounds["factor"][rounds["long"] > high],
     }
     doubles = {name: factors.between(*DOUBLES).all() for name, factors in regimes.items()}
-    text = (
-        f"p_0 = {', '.join(f'{p:g}' for p in ends.index)}, means over {star['seed'].nunique()} seeds: in a round the "
-    )
-    text += "odds of long grow by " + ", ".join(
+    text = "in a round the odds of long grow by " + ", ".join(
         f"{factors.min():.2f} to {factors.max():.2f} {name} ({'as predicted' if doubles[name] else 'not 2'})"
         for name, factors in regimes.items()
     )
+    text += f"; p_0 = {', '.join(f'{p:g}' for p in ends.index)}, means over {star['seed'].nunique()} seeds"
     text += f"; P(long) ends at {ends['long'].min():.3f} to {ends['long'].max():.3f}, where p_n is "
     text += f"{ends['predicted'].min():.3f} to {ends['predicted'].max():.3f}, and is off p_n by {apart.max():.3f} "
     text += f"at most (p_0 = {apart.idxmax():g})"
@@ -232,12 +234,13 @@ def rounds_of_the_chain(star: pd.DataFrame) -> Verdict:
     apart = (chain["measured"] - chain["predicted"]).abs().fillna(np.inf)
     exact = (apart == 0) | ((chain["p_cot"] < NOT_RARE) & (apart <= 1))
     by_share = dict(list(chain.groupby("p_cot"))[::-1])
-    text = "rounds until greedy decoding goes on, measured (predicted): " + ", ".join(
+    text = f"rounds as predicted in {int((apart == 0).sum())} of {len(chain)} runs"
+    text += "; rounds until greedy decoding goes on, measured (predicted): " + ", ".join(
         f"{numbers(part['measured'])} ({part['predicted'].iloc[0]}) from p_0 = {p:g}" for p, part in by_share.items()
     )
-    text += f"; as predicted in {int((apart == 0).sum())} of {len(chain)} runs of {chain['seed'].nunique()} seeds"
     other = table[table["reward"] == "r_e2e"]
-    text += f", with the end-to-end reward in {int((other['measured'] == other['predicted']).sum())} of {len(other)}"
+    text += f"; {chain['seed'].nunique()} seeds; with the end-to-end reward as predicted in "
+    text += f"{int((other['measured'] == other['predicted']).sum())} of {len(other)}"
     largest, smallest = max(by_share), min(by_share)
     scaled = by_share[largest]["measured"].mean() * largest / smallest
     text += f"; a law c/p_0 scaled at {largest:g} would ask for {scaled:g} from {smallest:g}"
@@ -286,7 +289,9 @@ def rare_on_the_chain(rare: pd.DataFrame) -> Verdict:
     control, failing = few[few["p_cot"] == 0.25], few[few["p_cot"] < 0.25]
     many = ends[ends["n_samples"] > 100 * ends["d"] ** 2]
     large = failing[failing["d"] >= 16]
-    text = f"p_0 = 2^-d, 100 d^2 samples, {rare['seed'].nunique()} seeds: greedy answers right on " + ", ".join(
+    text = f"greedy accuracy {large['lowest'].min():.2f} to {large['highest'].max():.2f} at d of "
+    text += f"{' and '.join(map(str, sorted(large['d'].unique())))}; "
+    text += f"p_0 = 2^-d, 100 d^2 samples, {rare['seed'].nunique()} seeds: greedy answers right on " + ", ".join(
         f"{row.lowest:.2f} to {row.highest:.2f} (d = {row.d}, {row.long_samples:.3g} long)"
         for row in failing.itertuples()
     )
@@ -338,10 +343,10 @@ def rounds_to_calibration(recursion: pd.DataFrame) -> tuple[pd.Series, str]:
     apart = (table["measured"] - table["predicted"]).abs().fillna(np.inf)
     errors = recursion_errors(recursion).assign(error=lambda rows: rows["long_probability"] - rows["one_step"])
     by_share = dict(list(table.groupby("p_cot")))
-    text = "each round trained to calibration, rounds to cross 1/3: "
+    text = f"rounds as predicted in {int((apart == 0).sum())} of {len(table)} runs"
+    text += "; each round trained to calibration, rounds to cross 1/3: "
     text += ", ".join(f"{numbers(part['measured'])} from p_cot = {p:g}" for p, part in by_share.items())
-    text += f"; as predicted in {int((apart == 0).sum())} of {len(table)} runs of {table['seed'].nunique()} seeds, "
-    text += f"within one round in {int((apart <= 1).sum())}"
+    text += f"; {table['seed'].nunique()} seeds; within one round in {int((apart <= 1).sum())} of {len(table)}"
     largest = max(by_share)
     scaled = {p: by_share[largest]["measured"].mean() * largest / p for p in by_share}
     fits = all((part["measured"] - scaled[p]).abs().max() <= 1 for p, part in by_share.items())
@@ -392,9 +397,10 @@ def rare_on_the_transformer(rare: pd.DataFrame, demonstrations: int = RARE_LONG_
     failing = largest[largest["p_cot"] < 0.1]
     long_samples = {d: failing["p_cot"].max() * demonstrations}
     accuracy = failing["greedy_accuracy"]
-    text = f"d = {d}, {failing['seed'].nunique()} seeds, {long_samples[d]:.3g} long demonstrations expected: greedy "
-    text += f"accuracy after {largest['step'].max():g} rounds {accuracy.min():.3f} to {accuracy.max():.3f} with "
-    text += f"p_cot = 2^-d or 0 ({accuracy.nunique()} distinct runs of {len(failing)}; at chance is within "
+    text = f"greedy accuracy {accuracy.min():.3f} to {accuracy.max():.3f} at d = {d}; after "
+    text += f"{largest['step'].max():g} rounds, with {long_samples[d]:.3g} long demonstrations expected, "
+    text += f"{failing['seed'].nunique()} seeds, p_cot = 2^-d or 0 ({accuracy.nunique()} distinct runs of "
+    text += f"{len(failing)}; at chance is within "
     text += f"{STAYS_AT_CHANCE:g} of one half), {control.min():.3f} or more with .25; smaller d with 2^-d: "
     text += ", ".join(
         f"{part['greedy_accuracy'].min():.2f} to {part['greedy_accuracy'].max():.2f} "
@@ -408,8 +414,12 @@ def both_sides(linear: Verdict, transformer: Verdict) -> Verdict:
     """One verdict of a claim that is tested on the linear chain and on the transformer: the weaker of the two."""
     order = (NOT_REPRODUCED, PARTLY, REPRODUCED)
     weaker = min(linear.verdict, transformer.verdict, key=order.index)
-    sides = (("linear chain", linear), ("transformer", transformer))
-    return Verdict(weaker, "; ".join(f"{side} ({verdict}): {text}" for side, (verdict, text) in sides))
+    decides, rest = [], []
+    for side, (verdict, text) in (("linear chain", linear), ("transformer", transformer)):
+        first, _, more = text.partition("; ")
+        decides.append(f"{side} ({verdict}): {first}")
+        rest.append(f"{side}: {more}")
+    return Verdict(weaker, "; ".join([", ".join(decides), *rest]))
 
 
 @claim(
@@ -433,7 +443,8 @@ def exponentially_rare(chain: pd.DataFrame, transformer: pd.DataFrame) -> Verdic
     """Both sides, each by its own criterion; the weaker decides. How the samples needed grow with d is O9."""
     word, text = both_sides(rare_on_the_chain(chain), rare_on_the_transformer(transformer))
     if word == PARTLY:
-        text = f"at the d judged there were fewer long samples than links: no data, no learning, no law in d; {text}"
+        first, _, more = text.partition("; ")
+        text = f"{first}, all from fewer long samples than links; no data, no learning, no law in d; {more}"
     return Verdict(word, text)
 
 

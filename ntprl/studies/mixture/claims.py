@@ -22,7 +22,7 @@ def mixture() -> Verdict:
             right &= bool((1 - 2 * answers[:, :-1] == products).all() and (answers[:, -1] == task.eos).all())
         share, (low, high) = len(long.prompts) / n, interval(len(long.prompts) / n, n)
         right &= low <= p_cot <= high
-        evidence.append(f"share of long at p_cot = {p_cot}: {rate_text(share, n)}")
+        evidence.append(f"share of long {rate_text(share, n)} at p_cot = {p_cot:g}")
     return Verdict(
-        DEFINITION if right else NOT_REPRODUCED, "; ".join(evidence) + ("; every chain exact" if right else "")
+        DEFINITION if right else NOT_REPRODUCED, "; ".join(evidence[::-1]) + ("; every chain exact" if right else "")
     )

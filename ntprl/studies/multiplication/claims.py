@@ -57,20 +57,21 @@ def multiplication(two: pd.DataFrame, three: pd.DataFrame) -> Verdict:
     more, and most greedy answers are long. Reproduced if all hold for both k, partly if for one of them.
     """
     three = three[(three["p_cot"] == 0.25) & (three["algorithm"] == "grpo")]
-    found, texts = [], []
+    found, texts, decides = [], [], []
     for k, table in ((2, two), (3, three)):
         start, end = at_round(table, "start"), at_round(table, "end")
         before, after = start["greedy_accuracy"].mean(), end["greedy_accuracy"].mean()
         calibration = start["long_probability"].mean() - 0.25
         holds = start["greedy_long"].mean() < 0.1 and abs(calibration) <= CALIBRATED
         found.append(holds and after > LEARNED and after - before >= 0.2 and end["greedy_long"].mean() > 0.5)
+        decides.append(f"from {before:.3f} to {after:.3f} with {k} digits")
         texts.append(
-            f"k = {k}: greedy accuracy {over_seeds(start['greedy_accuracy'])} before RL, "
+            f"{k} digits: {over_seeds(start['greedy_accuracy'])} before RL, "
             f"{over_seeds(end['greedy_accuracy'])} after; P(long) off by {calibration:+.3f} before, greedy long "
             f"{start['greedy_long'].mean():.2f} before, {end['greedy_long'].mean():.2f} after"
         )
     word = REPRODUCED if all(found) else PARTLY if any(found) else NOT_REPRODUCED
-    return Verdict(word, f"p_cot = .25; {'; '.join(texts)}")
+    return Verdict(word, f"RL takes greedy accuracy {' and '.join(decides)}; p_cot = .25; {'; '.join(texts)}")
 
 
 @claim(
@@ -158,7 +159,7 @@ def law(*tables: pd.DataFrame) -> Verdict:
     starts = len(counted.drop_duplicates(["seed", "long_reward", "short_reward", "before"]))
     by_kind = [counted["earns_more"] == kind for kind in ("long", "short")]
     full = int((~runs["could_rise"]).sum())
-    text = f"{int(agrees.sum())} of {len(counted)} counted runs agree, from {starts} starts: long answers earn more in "
+    text = f"{int(agrees.sum())} of {len(counted)} counted runs agree, from {starts} starts; long answers earn more in "
     text += (
         f"{int(by_kind[0].sum())} and RL raises {int(counted[by_kind[0]]['raised'].sum())} of them, short ones earn "
     )
@@ -231,8 +232,9 @@ def branch_bare(table: pd.DataFrame) -> Verdict:
     measured = np.array([crossing(part, "greedy_long")[0] for part in seeds])
     predicted = np.array([predicted_crossing(part) for part in seeds])
     difference, (low, high) = mean_interval(measured - predicted)
-    text = f"predicted {over_seeds(predicted)}, measured {over_seeds(measured)}; "
-    text += f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], margin {MARGIN:g}"
+    text = f"measured {np.mean(measured):.3f} less predicted {np.mean(predicted):.3f} is {difference:+.3f} "
+    text += f"[{low:+.3f}, {high:+.3f}] over {len(seeds)} seeds; margin {MARGIN:g}; "
+    text += f"predicted {over_seeds(predicted)}, measured {over_seeds(measured)}"
     if (np.isnan(measured) != np.isnan(predicted)).any():
         return Verdict(FAILED, text)
     word = met(low, high)

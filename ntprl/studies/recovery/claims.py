@@ -36,7 +36,7 @@ def recovers(live: pd.DataFrame) -> Verdict:
     first, settled = (reading(rl, "greedy_accuracy", RECOVERED) for reading in (first_round, settled_round))
     fell = live.groupby("run")["seed"].first()[settled > first]
     text = f"greedy accuracy {over_seeds(start['greedy_accuracy'])} before, {over_seeds(end['greedy_accuracy'])} after "
-    text += f"{end['step'].max():g} rounds (lowest run {end['greedy_accuracy'].min():.3f}); .95 first reached in round "
+    text += f"{end['step'].max():g} rounds; lowest run {end['greedy_accuracy'].min():.3f}; .95 first reached in round "
     text += f"{first.min():g} to {first.max():g}, and never left again after round {settled.max():g} by the last run; "
     text += f"seeds that fell back below it: {', '.join(map(str, sorted(fell))) or 'none'}; rounds are those of one "
     text += "learning rate"
@@ -47,11 +47,12 @@ def recovers(live: pd.DataFrame) -> Verdict:
 def lengthens(live: pd.DataFrame) -> Verdict:
     """Reproduced if the median greedy length is 1 before RL and d = 50 after it in every run."""
     start, end = at_round(live, "start"), at_round(live, "end")
-    short = (start["greedy_median_length"] == 1).mean()
-    long = (end["greedy_median_length"] == 50).mean()
-    text = f"median greedy length 1 before RL in {short:.0%} of {len(start)} runs, 50 after it in {long:.0%}; "
+    short = start["greedy_median_length"] == 1
+    long = end["greedy_median_length"] == 50
+    text = f"median greedy length 1 before RL in {int(short.sum())} of {len(start)} runs, 50 after it in "
+    text += f"{int(long.sum())}; "
     text += f"mean length of samples {start['mean_length'].mean():.1f} before, {end['mean_length'].mean():.1f} after"
-    return Verdict(REPRODUCED if short == long == 1 else NOT_REPRODUCED, text)
+    return Verdict(REPRODUCED if short.all() and long.all() else NOT_REPRODUCED, text)
 
 
 @claim(
@@ -65,15 +66,14 @@ def coin(table: pd.DataFrame) -> Verdict:
     0 for each algorithm, while the true reward brings every run of the same starts above .95; failed otherwise."""
     start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
     change, true = end["long_probability"] - start["long_probability"], end["reward"] == "r_e2e"
-    text, holds = [], bool((end["greedy_accuracy"][true] > RECOVERED).all())
+    text, ranges, holds = [], [], bool((end["greedy_accuracy"][true] > RECOVERED).all())
     for name, part in change[~true].groupby(end["algorithm"][~true]):
         mean, (low, high) = mean_interval(part)
         right = end["greedy_accuracy"][part.index]
         holds &= low <= 0 <= high
-        text.append(
-            f"{name}: P(long) changes by {mean:+.3f} [{low:+.3f}, {high:+.3f}] over {len(part)} seeds, greedy accuracy "
-            f"{right.min():.2f} to {right.max():.2f}"
-        )
+        text.append(f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] over {len(part)} seeds ({name})")
+        ranges.append(f"greedy accuracy {right.min():.2f} to {right.max():.2f} ({name})")
+    text = [f"P(long) changes by {' and '.join(text)}", *ranges]
     text.append(
         f"the true reward: {int((end['greedy_accuracy'][true] > RECOVERED).sum())} of {int(true.sum())} above .95"
     )

@@ -73,9 +73,7 @@ def stalls(table: pd.DataFrame, demonstrations: int = LONG_RUN_DEMONSTRATIONS) -
     stuck = says_first_bit(later, d=50)
     holds = (last["chain_accuracy"] > 0.95).all() and off <= (POOLED_CALIBRATED if at_scale else CALIBRATED)
     holds = bool(holds and stuck.mean() >= 0.9)
-    text = (
-        f"{so_far(demonstrations)}: greedy accuracy {over_seeds(last['greedy_accuracy'])} at the end; greedy answers "
-    )
+    text = f"greedy accuracy {over_seeds(last['greedy_accuracy'])} after {so_far(demonstrations)}; greedy answers "
     text += f"are (x_1, EOS) in {int(stuck.sum())} of {len(later)} measurements of the second half; chain known to "
     text += f"{last['chain_accuracy'].min():.3f} or better; P(long) off by {off:.3f} at most"
     return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if at_scale else PARTLY, text)
@@ -88,8 +86,8 @@ def short(table: pd.DataFrame, demonstrations: int = LONG_RUN_DEMONSTRATIONS) ->
     later = second_half(table)
     is_short = later["greedy_median_length"] == 1
     holds = (final_rows(table)["greedy_median_length"] == 1).all() and is_short.mean() >= 0.9
-    text = f"{so_far(demonstrations)}: median length 1 in {int(is_short.sum())} of {len(later)} measurements of the "
-    text += "second half"
+    text = f"median greedy length 1 in {int(is_short.sum())} of {len(later)} measurements of the second half; "
+    text += so_far(demonstrations)
     at_scale = demonstrations >= PAPER_DEMONSTRATIONS
     return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if at_scale else PARTLY, text)
 
@@ -110,9 +108,9 @@ def calibrated(threshold: pd.DataFrame) -> Verdict:
     error = (means - means.index).abs()
     relative = error / means.index
     holds = error.max() <= POOLED_CALIBRATED and relative[relative.index >= 0.1].max() <= 0.1
-    text = f"largest |mean P(long) - p_cot| = {error.max():.3f} (at p_cot = {error.idxmax():.3g}), "
-    text += f"largest relative to p_cot {relative.max():.0%} (at {relative.idxmax():.3g}); "
-    text += f"{last['seed'].nunique()} seeds, which share their test prompts and draws between shares"
+    text = f"P(long), mean over {last['seed'].nunique()} seeds, is off p_cot by {error.max():.3f} at most (at p_cot = "
+    text += f"{error.idxmax():.3g}); relative to p_cot by {relative.max():.0%} at most (at {relative.idxmax():.3g}); "
+    text += "seeds share their test prompts and draws between shares"
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, text)
 
 
@@ -131,9 +129,9 @@ def at_one_third(threshold: pd.DataFrame) -> Verdict:
     stuck = says_first_bit(below, d=25)
     estimate, (left, right) = crossing(last[last["p_cot"] > 0], "greedy_long")
     holds = high.min() > 0.95 and stuck.mean() >= 0.9 and 1 / 3 - 0.05 <= left <= right <= 1 / 3 + 0.05
-    text = f"greedy answers are (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs with p_cot in [.1, .25]; greedy "
-    text += f"accuracy {high.min():.3f} or more from .4 on; half of all prompts get the chain at p_cot = "
-    text += f"{estimate:.3f} [{left:.3f}, {right:.3f}], {last['seed'].nunique()} seeds"
+    text = f"half of all prompts get the chain at p_cot = {estimate:.3f} [{left:.3f}, {right:.3f}] over "
+    text += f"{last['seed'].nunique()} seeds; greedy answers are (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs "
+    text += f"with p_cot in [.1, .25]; greedy accuracy {high.min():.3f} or more from .4 on"
     return Verdict(REPRODUCED if holds else PARTLY if high.min() > 0.95 else NOT_REPRODUCED, text)
 
 
@@ -156,10 +154,11 @@ def capacity(table: pd.DataFrame) -> Verdict:
     holds = (low - 0.5).abs().max() <= AT_CHANCE and high.min() > 0.95 and last["chain_accuracy"].min() > 0.95
     largest = bool(((last["n_layer"] >= 8) & (last["width"] >= 256)).any())
     depth, width = (sorted(last[field].unique()) for field in size)
-    text = f"{len(low)} sizes of depth {depth[0]} to {depth[-1]} and width {width[0]} to {width[-1]}"
+    text = f"below 1/3 greedy accuracy is {low.min():.3f} to {low.max():.3f} at all {len(low)} sizes"
     text += "" if largest else ", none of them both deepest and widest"
-    text += f", d = 16: below 1/3 greedy answers are exactly (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs and "
-    text += f"right on {low.min():.3f} to {low.max():.3f}; above on {high.min():.3f} or more; "
+    text += f"; depth {depth[0]} to {depth[-1]}, width {width[0]} to {width[-1]}, d = 16; "
+    text += f"greedy answers there are exactly (x_1, EOS) in {int(stuck.sum())} of {len(below)} runs; above "
+    text += f"1/3 greedy accuracy is {high.min():.3f} or more; "
     text += f"chain known to {last['chain_accuracy'].min():.3f} or better in every run"
     return Verdict(NOT_REPRODUCED if not holds else REPRODUCED if largest else PARTLY, text)
 

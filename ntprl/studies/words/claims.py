@@ -90,14 +90,13 @@ def words(table: pd.DataFrame) -> Verdict:
     """A Llama from scratch. At each p_cot of .05, .1 and .25, means over seeds: before RL less than a tenth of greedy
     answers are long and P(long) is within .05 of p_cot; RL adds .2 or more to greedy accuracy, and most greedy answers
     are long after it. The control, p_cot = 0: RL adds less than .2. Reproduced if all hold, partly if the control
-    and one p_cot do. The evidence begins with where it shows and where RL lowers accuracy instead.
+    and one p_cot do. The evidence begins with what RL adds, which is below 0 where it lowers greedy accuracy.
     """
     control, found, added, texts = by_share(table)
     shown = " and ".join(f"{p_cot:g}" for p_cot, holds in found.items() if holds)
-    lowered = " and ".join(f"{p_cot:g}" for p_cot in found if added[p_cot] < 0)
-    summary = f"shown at p_cot = {shown}" if shown else "shown at no p_cot"
+    summary = "RL adds " + ", ".join(f"{added[p_cot]:+.3f} at p_cot = {p_cot:g}" for p_cot in found)
+    summary += f"; shown at p_cot = {shown}" if shown else "; shown at no p_cot"
     summary += " alone" if shown and not all(found.values()) else ""
-    summary += f"; at {lowered} RL lowers greedy accuracy instead" if lowered else ""
     some, every = control and any(found.values()), control and all(found.values())
     return Verdict(REPRODUCED if every else PARTLY if some else NOT_REPRODUCED, "; ".join([summary, *texts]))
 
@@ -153,7 +152,9 @@ def paths(own: pd.DataFrame, other: pd.DataFrame) -> Verdict:
             texts.append(
                 f"{name} {words} {over_seeds(ours[column], 2)} here, {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
             )
-    text = f"TRL less this book, 90 % intervals, margin {SAME:g}: {'; '.join(texts)}"
+    widest = max(range(4), key=lambda i: max(map(abs, intervals[i])))  # decides: all must lie within the margin
+    texts = [texts[widest], *texts[:widest], *texts[widest + 1 :]]
+    text = f"TRL less this book: {'; '.join(texts)}; 90 % intervals, margin {SAME:g}"
     if all(-SAME <= low <= high <= SAME for low, high in intervals):
         return Verdict(HELD, text)
     beyond = any(low > SAME or high < -SAME for low, high in intervals)
@@ -174,8 +175,10 @@ def hard(table: pd.DataFrame) -> Verdict:
     start, end = (at_round(table, which).query("p_cot > 0").set_index("seed") for which in ("start", "end"))
     pairs = zip(start["greedy_accuracy"], end["greedy_accuracy"].reindex(start.index), strict=True)
     known = start["chain_accuracy"]
-    text = f"greedy accuracy by seed {', '.join(f'{before:.2f} to {after:.2f}' for before, after in pairs)}; "
-    text += f"solutions known before RL {over_seeds(known, 2)}; "
+    text = (
+        f"greedy accuracy by seed {', '.join(f'{before:.2f} to {after:.2f}' for before, after in pairs)}, from starts "
+    )
+    text += f"that know {known.mean():.2f} of the solutions; solutions known before RL {over_seeds(known, 2)}; "
     control, found, _, texts = by_share(table)
     word = HELD if control and all(found.values()) else FAILED
     return Verdict(UNDECIDED if known.mean() < 0.5 else word, text + "; ".join(texts))
