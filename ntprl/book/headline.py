@@ -14,13 +14,13 @@ from ntprl.tasks.parity import Parity
 
 BITS = 7  # of the prompt that is drawn
 ACROSS, HIGH, GAP = 226, 196, 18  # units of one panel, and between two: a third of a page's column, so one is a pixel
-LEFT, RIGHT, TOP, BOTTOM = 36, 222, 24, 164  # of a plot in its panel
+LEFT, RIGHT, TOP, BOTTOM = 40, 222, 24, 164  # of a plot in its panel
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 STYLE = f"""<style>
 .ntprl-headline {{ display: grid; grid-template-columns: repeat(3, 1fr); gap: {GAP}px; margin: 1.2em 0 0; }}
 .ntprl-headline svg {{ display: block; width: 100%; height: auto; font: 12px {FONT}; }}
 .ntprl-headline + p {{ font-size: .92em; line-height: 1.45; }}
-@media (max-width: 640px) {{ .ntprl-headline {{ grid-template-columns: minmax(0, 290px); }} }}
+@media (max-width: 640px) {{ .ntprl-headline {{ grid-template-columns: minmax(0, 320px); }} }}
 </style>"""
 ALONE = """<style>svg { color: #1f2328; } @media (prefers-color-scheme: dark) { svg { color: #e6edf3; } }</style>"""
 
@@ -103,11 +103,12 @@ def headline_panels(table: pd.DataFrame, p_cot: float) -> list[HeadlinePanel]:
     written = [tokens_in_words(rows["greedy_median_length"]) for rows in (ends, after)]
     steps, rounds = (f"{rows['step'].max():g}" for rows in (before, rl))
     middle = _runs(before, f"{steps} training steps", shows_levels=True)
+    middle += _text(LEFT + 4, TOP + 15, "right answers")
     middle += _text(RIGHT, BOTTOM - 32, "ends in a coin flip,", "end", font_weight="650")
     middle += _text(RIGHT, BOTTOM - 16, f"writes {written[0]}", "end", font_weight="650")
     last = _runs(rl, f"{rounds} rounds", shows_levels=True)
-    last += _text(LEFT + 30, BOTTOM - 60, "right, and", font_weight="650")
-    last += _text(LEFT + 30, BOTTOM - 44, f"writes {written[1]}", font_weight="650")
+    last += _text(LEFT + 30, BOTTOM - 50, "right, and", font_weight="650")
+    last += _text(LEFT + 30, BOTTOM - 34, f"writes {written[1]}", font_weight="650")
     last += _text(LEFT + 4, BOTTOM - 8, "↑ RL starts")
     n = table["run"].nunique()
 

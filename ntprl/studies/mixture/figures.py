@@ -32,7 +32,15 @@ def tokens(task: Parity, prompts: np.ndarray, answers: list[np.ndarray]) -> None
             _token(ax, column, row, task.text([token]), color, is_parity)
     kinds = {"prompt": GREY, "long answer": ORANGE, "short answer": BLUE}
     handles = [Patch(facecolor=color, alpha=0.5, label=label) for label, color in kinds.items()]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1, columnspacing=1.2)
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        handlelength=1,
+        columnspacing=1,
+        fontsize="small",
+    )
     ax.set(xlim=(0, longest), ylim=(-len(answers) + 0.4, 0.6), aspect="equal")
     ax.axis("off")
 

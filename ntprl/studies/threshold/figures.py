@@ -34,17 +34,18 @@ def training(table: pd.DataFrame, p_cot: float) -> None:
     _lines(left, table, "chain_accuracy", ORANGE, "chain known")
     _lines(left, table, "greedy_accuracy", BLUE, "greedy answer")
     rate_axis(left, "accuracy")
-    _coin_flip(left, last)
+    _coin_flip(left, 0.98 * last)
     _lines(middle, table, "greedy_median_length", BLUE)
-    middle.set(ylabel="median greedy length", ylim=(0, None))
+    middle.set(ylabel="median greedy length", ylim=(0, max(4, 1.06 * table["greedy_median_length"].max())))
     _lines(right, table, "sampled_long", PURPLE)
     right.axhline(p_cot, color="black", ls="--", lw=1)
     right.text(last, p_cot + 0.03, r"$p_{cot}$", ha="right")
     rate_axis(right, "long among sampled")
     for ax in (left, middle, right):
         ax.set(xlabel="step", xlim=(0, last))
-        ax.locator_params(axis="x", nbins=4)
-    left.legend(loc="center right", bbox_to_anchor=(1, 0.72), fontsize="small", handlelength=1)
+        ax.locator_params(axis="x", nbins=3)
+    handles = left.get_legend_handles_labels()
+    fig.legend(*handles, loc="outside lower left", ncols=2, fontsize="small", handlelength=1)
 
 
 def threshold(final: pd.DataFrame, modulus: int = 2) -> None:
@@ -60,7 +61,7 @@ def threshold(final: pd.DataFrame, modulus: int = 2) -> None:
         near.plot(run["p_cot"], run["greedy_long"], color=BLUE, lw=1, marker="o", ms=4, alpha=0.75)
     near.plot(p, p > star, **dashed)
     near.set_xlim(close["p_cot"].min() - 0.005, close["p_cot"].max() + 0.005)
-    rate_axis(near, "prompts that get the chain")
+    rate_axis(near, "greedy answer is long")
     per_seed(sampled, final, "sampled_accuracy", GREEN)
     sampled.plot(p, theory.calibrated_accuracy(p, modulus), **dashed)
     rate_axis(sampled, "sampled accuracy")
