@@ -1,4 +1,4 @@
-"""Verdicts as text: under a figure, on the scorecard's cards, and in the README's map."""
+"""Verdicts as text: under a figure, on the scorecard's cards, and in one table."""
 
 from collections.abc import Iterable
 
@@ -147,7 +147,7 @@ def markdown_cards(claims: Iterable[Claim]) -> str:
 
 
 def claim_map() -> str:
-    """The README's table: claim -> verdict -> chapter -> table -> cost."""
+    """All claims in one table: claim -> verdict -> chapter -> table -> cost; links from the repository's root."""
     lines = ["| | claim | verdict | chapter | table | cost to record |", "|---|---|---|---|---|---|"]
     for claim in CLAIMS.values():
         chapters = ", ".join(f"[{name[:2]}](chapters/{name}.ipynb)" for name in chapters_of(claim))
