@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from ntprl.book import headline, store
+from ntprl.book.readings import rl_rows, settled_round
+from ntprl.book.verdict import RECOVERED
 from ntprl.records import recording
 from ntprl.tasks.parity import Parity
 
@@ -65,3 +67,9 @@ def test_the_file_stands_alone(columns):
 def test_it_counts_what_the_first_page_says():
     """The page says that models end in a coin flip and then are right, without a number: it must be all of them."""
     assert re.findall(r"(\d+) of (\d+)", headline.headline_caption(recorded(), 50)) == [("10", "10")] * 2
+
+
+def test_a_few_rounds_are_enough():
+    """As the page says in words: each run is right from round 6 on, of 20."""
+    settled = settled_round(rl_rows(recorded()), "greedy_accuracy", RECOVERED)
+    assert settled.max() <= 6 < recorded().query("phase == 'rl'")["step"].max()
