@@ -33,7 +33,7 @@ EXECUTED := $(CHAPTERS:chapters/%.md=_build/executed/%.ipynb)
 # What the outputs of a chapter depend on, besides its own text ...
 CODE := $(wildcard ntprl/*.py ntprl/*/*.py ntprl/*/*/*.py ntprl/*/*/*.js ntprl/*/*/*.css data/*) tools/execute.py requirements.lock
 # ... and what the pages depend on, besides the chapters.
-PAGES := _config.yml _toc.yml references.bib README.md $(wildcard _static/* data/*.md chapters/*/*)
+PAGES := _config.yml _toc.yml references.bib index.md $(wildcard _static/* data/*.md chapters/*/*)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

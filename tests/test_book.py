@@ -370,10 +370,10 @@ def test_every_check_has_a_break():
 
 
 def test_toc_check_notices(tmp_path):
-    (tmp_path / "README.md").touch()
-    assert toc_problems({"root": "README"}, [], tmp_path) == []
-    assert toc_problems({"root": "README"}, ["01_a"], tmp_path) == ["not in _toc.yml: chapters/01_a"]
-    nested = {"root": "README", "parts": [{"chapters": [{"file": "gone"}]}]}
+    (tmp_path / "index.md").touch()
+    assert toc_problems({"root": "index"}, [], tmp_path) == []
+    assert toc_problems({"root": "index"}, ["01_a"], tmp_path) == ["not in _toc.yml: chapters/01_a"]
+    nested = {"root": "index", "parts": [{"chapters": [{"file": "gone"}]}]}
     assert toc_problems(nested, [], tmp_path) == ["in _toc.yml without a file: gone"]
 
 

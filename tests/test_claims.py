@@ -187,3 +187,11 @@ def test_the_readmes_show_todays_claims_and_wanted_recordings():
         assert tool.rewritten(path) == path.read_text(encoding="utf-8"), "run python tools/readme.py"
     listed = re.findall(r"(?m)^\| `(\w+)` \|.*-p record \1", (ROOT / "data" / "README.md").read_text(encoding="utf-8"))
     assert sorted(listed) == sorted(r.name for r in TABLES.values() if not store.is_recorded(r))
+
+
+def test_the_pictures_of_the_first_page_are_todays():
+    spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    for path, make in tool.PICTURES.items():
+        assert make() == path.read_text(encoding="utf-8"), "run python tools/readme.py"

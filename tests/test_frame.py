@@ -1,4 +1,4 @@
-"""The files around the code say the same thing: name, version, address, dependencies, README tree."""
+"""The files around the code say the same thing: name, version, address, dependencies, and what is where."""
 
 import re
 import subprocess
@@ -55,9 +55,9 @@ def locked():
     return {normal(name): version for name, _, version in (line.partition("==") for line in lock_lines())}
 
 
-def readme_tree():
-    """The fenced block of README.md whose lines read `ntprl/parity.py   # phrase`: path -> phrase."""
-    for block in re.findall(r"(?ms)^```\w*\n(.*?)^```", (ROOT / "README.md").read_text()):
+def layout_tree():
+    """The fenced block of the page on the layout whose lines read `ntprl/parity.py   # phrase`: path -> phrase."""
+    for block in re.findall(r"(?ms)^```[^\n]*\n(.*?)^```", (ROOT / "chapters" / "pages" / "layout.md").read_text()):
         tree = dict(re.findall(r"(?m)^(\S+)[ \t]+# (\S.*)$", block))
         if any(path.startswith("ntprl/") for path in tree):
             return tree
@@ -155,8 +155,8 @@ def test_python_admits_colab():
     assert SpecifierSet(PROJECT["requires-python"]).contains(COLAB_PYTHON)
 
 
-def test_readme_tree_is_true():
-    tree = readme_tree()
+def test_the_tree_on_the_page_of_the_layout_is_true():
+    tree = layout_tree()
     assert [path for path in tree if not (ROOT / path).exists()] == []
     modules = {f"ntprl/{path.name}" for path in (ROOT / "ntprl").glob("*.py")} - {"ntprl/__init__.py"}
     assert sorted(modules - set(tree)) == []
@@ -170,9 +170,27 @@ def test_the_book_is_rebuilt_when_any_module_changes():
     assert {path for path in (ROOT / "data").iterdir()} <= watched
 
 
+def test_readme_opens_every_chapter_in_colab():
+    """At the repository's own address, and it installs from there."""
+    text = (ROOT / "README.md").read_text()
+    colab = f"https://colab.research.google.com/github/{REPOSITORY.removeprefix('https://github.com/')}/blob/main/"
+    opened = {link.removeprefix(colab) for link in re.findall(r"\]\((https://colab[^)]*)\)", text)}
+    assert opened == {f"chapters/{path.name}" for path in (ROOT / "chapters").glob("*.ipynb")}
+    assert f'pip install "{PROJECT["name"]} @ git+{REPOSITORY}"' in text
+
+
+def test_readme_links_lead_to_files():
+    """On the forge they are paths; and the README stays short, since the book has the rest."""
+    text = (ROOT / "README.md").read_text()
+    links = [link for link in re.findall(r"\]\(([^)]*)\)", text) if "://" not in link]
+    links += re.findall(r'(?:src|srcset)="([^"]*)"', text)
+    assert len(links) > 10 and [link for link in links if not (ROOT / link).exists()] == []
+    assert len(text.splitlines()) < 90
+
+
 def test_files_that_pages_name_exist():
     """A path in backticks on a page, as `ntprl/pretrain.py`, is there."""
-    pages = [ROOT / "README.md", *ROOT.glob("*/README.md"), *(ROOT / "chapters").rglob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "index.md", *ROOT.glob("*/README.md"), *(ROOT / "chapters").rglob("*.md")]
     path = re.compile(r"`((?:ntprl|tests|tools|data)/[\w./*]+)`")
     named = {name for page in pages for name in path.findall(page.read_text())}
     assert len(named) > 10

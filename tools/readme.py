@@ -1,25 +1,48 @@
-"""Write what READMEs take from the recorded tables: the map of claims, their count, the headline picture, what is open.
+"""Write what pages take from the recorded tables: the landing page's picture and live figure, counts, what is open.
 
 python tools/readme.py
 """
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
-from ntprl.book import store
-from ntprl.book.style import use_style
+from ntprl.book import headline, store
+from ntprl.book.touch.reader import calibrated_reader
 from ntprl.records import recording
 from ntprl.studies import scorecard
-from ntprl.studies.recovery import figures
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "_static" / "headline.png"
+
+
+def panels() -> list[headline.HeadlinePanel]:
+    wanted = recording("rl_live_seeds")
+    return headline.headline_panels(store.load(wanted), wanted.configs[0].mixture.p_cot)
+
+
+def raw_html(content: str) -> str:
+    """HTML as it is, on a page of Markdown."""
+    return f"```{{raw}} html\n{content}\n```"
+
+
+def caption() -> str:
+    wanted = recording("rl_live_seeds")
+    return headline.headline_caption(store.load(wanted), wanted.configs[0].task.d)
+
+
 # file -> {what stands between two markers: the function that makes it}
 WRITTEN = {
-    ROOT / "README.md": {"claim map": scorecard.claim_map, "counts": scorecard.counts},
+    ROOT / "index.md": {
+        "headline": lambda: raw_html(headline.headline_html(panels())) + "\n\n" + caption(),
+        "calibrated reader": lambda: raw_html(calibrated_reader()._repr_html_()),
+        "counts": scorecard.counts,
+    },
+    ROOT / "README.md": {"headline": caption, "counts": scorecard.counts},
     ROOT / "data" / "README.md": {"wanted recordings": scorecard.wanted_map},
     ROOT / "chapters" / "pages" / "open.md": {"open questions": scorecard.open_questions},
+}
+# ... and files that are made as a whole: for a wide screen, and for a phone
+PICTURES = {
+    ROOT / "_static" / "headline.svg": lambda: headline.headline_file(panels(), columns=3),
+    ROOT / "_static" / "headline-phone.svg": lambda: headline.headline_file(panels(), columns=1),
 }
 
 
@@ -36,12 +59,9 @@ def rewritten(path: Path) -> str:
 def main() -> None:
     for path in WRITTEN:
         store.write_atomically(path, rewritten(path))
-    use_style()
-    figures.recovery(store.load(recording("rl_live_seeds")), d=50, size=(9, 4.4))
-    temporary = PICTURE.with_suffix(".tmp")
-    plt.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-    temporary.replace(PICTURE)
-    print("wrote " + ", ".join(str(path.relative_to(ROOT)) for path in (*WRITTEN, PICTURE)))
+    for path, make in PICTURES.items():
+        store.write_atomically(path, make())
+    print("wrote " + ", ".join(str(path.relative_to(ROOT)) for path in (*WRITTEN, *PICTURES)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """What several studies read from a run: rows of a phase or a round, where a level is reached, answers as text."""
 
-from collections.abc import Iterator
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from ntprl import theory
 from ntprl.book.run import Recovery
+from ntprl.book.store import TEXT_WIDTH
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.task import Task
@@ -83,3 +86,16 @@ def chains_lost(table: pd.DataFrame) -> pd.DataFrame:
     groups = found.groupby(settings, sort=False) if settings else found.groupby(lambda run: "all runs")
     counts = groups["lost"].agg(lambda lost: f"{int((lost > 0).sum())} of {len(lost)}")
     return groups.mean().assign(in_runs=counts)
+
+
+def in_how_many(words: Mapping[int, Mapping[str, str]], of: str = "seeds") -> str:
+    """What most seeds say alike, in how many, and then each that says something else: seed -> name -> word."""
+    names = list(next(iter(words.values())))
+    usual = {name: Counter(said[name] for said in words.values()).most_common(1)[0][0] for name in names}
+    others = {
+        seed: [f"{name} {said[name]}" for name in names if said[name] != usual[name]] for seed, said in words.items()
+    }
+    alike = sum(not different for different in others.values())
+    lines = [f"{alike} of {len(words)} {of} say: " + "; ".join(f"{name} {word}" for name, word in usual.items())]
+    lines += [f"not so {seed}: " + "; ".join(different) for seed, different in others.items() if different]
+    return "\n".join(textwrap.fill(line, TEXT_WIDTH) for line in lines)

@@ -114,15 +114,3 @@ def of_the_paper() -> list[Claim]:
 
 def ours() -> list[Claim]:
     return [claim for claim in CLAIMS.values() if claim.source == "ours"]
-
-
-def claim_map() -> str:
-    """The README's table: claim -> verdict -> chapter -> table -> cost."""
-    lines = ["| | claim | verdict | chapter | table | cost to record |", "|---|---|---|---|---|---|"]
-    for claim in CLAIMS.values():
-        chapters = ", ".join(f"[{name[:2]}](chapters/{name}.ipynb)" for name in chapters_of(claim))
-        tables = "<br>".join(f"`{recording.name}`" for recording in recordings_of(claim)) or "live"
-        cost = "<br>".join(recording.cost for recording in recordings_of(claim)) or "seconds"
-        word = verdict_of(claim).verdict
-        lines.append(f"| {claim.id} | {claim.statement} | {word} | {chapters} | {tables} | {cost} |")
-    return "\n".join(lines)
