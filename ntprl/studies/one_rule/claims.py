@@ -167,8 +167,8 @@ def leaps(alone: pd.DataFrame, third: pd.DataFrame) -> Verdict:
 )
 def staircase(table: pd.DataFrame) -> Verdict:
     """Ours. Held if both steps lie within half their distance, .083, of 1/3 and 1/2 (t intervals over seeds), and
-    between them, at p_cot = .41, the share of prompts that go on is within .1 of a quarter on average; failed if a step lies
-    outside or the share does; else undecided."""
+    between them, at p_cot = .41, the share of prompts that go on is within .1 of a quarter on average; failed if a step
+    lies outside or the share does; else undecided."""
     final = final_rows(table)
     low, high = float(branch_threshold(1 / 2)), float(branch_threshold(1 / 2, 1 / 2))
     found = [
@@ -383,9 +383,9 @@ def takeoff_is_logarithmic(table: pd.DataFrame) -> Verdict:
 )
 def waiting(table: pd.DataFrame) -> Verdict:
     """Ours. The first round with a long answer, counted from 1, over 1/(512 p), p of the start: the mean of such ratios
-    is 1, and their law nearly exponential. Runs that see none count with all their rounds. Held if the sum of ratios over
-    the number of runs that saw one has 1 in the 95 % interval for exponential waits (a chi-squared law), failed if
-    not."""
+    is 1, and their law nearly exponential. Runs that see none count with all their rounds. Held if the sum of ratios
+    over the number of runs that saw one has 1 in the 95 % interval for exponential waits (a chi-squared law), failed
+    if not."""
     found, rounds = starts_and_takeoffs(table), table.groupby("run")["step"].max()
     waited = (found["first"] + 1).fillna(rounds + 1)
     total, seen = float((waited * 512 * found["p"]).sum()), int(found["first"].notna().sum())
@@ -415,8 +415,8 @@ def rest_of(table: pd.DataFrame) -> pd.Series:
 )
 def kl_rests(table: pd.DataFrame) -> Verdict:
     """Ours. Held if for every weight the mean over seeds of P(long), over the last third of the rounds, lies within .08
-    of `kl_rest`, and at weight .3 nearer to it than to `kl_rest_tilted`; failed if a t interval lies farther off than .08
-    or the latter does not hold; else undecided."""
+    of `kl_rest`, and at weight .3 nearer to it than to `kl_rest_tilted`; failed if a t interval lies farther off than
+    .08 or the latter does not hold; else undecided."""
     rests, start = rest_of(table), first_round_row(table)
     found = []
     for weight, runs in start.groupby("kl").groups.items():
