@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ntprl.studies.one_rule.predictions import branch_threshold, leap_thresholds
 from ntprl.tasks.leap import LeapParity
+from ntprl.tasks.marked import MarkedParity
 from ntprl.tasks.noisy import NoisyParity
 from ntprl.tasks.task import PAD
 from ntprl.tasks.two_chains import TwoChains
@@ -132,6 +133,20 @@ def test_right_links_are_counted_given_the_token_before():
     task, prompts = NoisyParity(3), np.array([[1, 0, 1, BAR]] * 4)
     answers = np.array([[1, 1, 0, EOS], [1, 0, 1, EOS], [0, 0, 0, EOS], [0, EOS, PAD, PAD]])
     np.testing.assert_allclose(task.right_links(prompts, answers), [1, 0.5, 0.5, 0])
+
+
+def test_a_mark_parts_the_answers_at_once():
+    task = MarkedParity(3)
+    prompts = np.array([[1, 0, 1, BAR]] * 4)
+    assert [task.text(rows[0]) for rows in (prompts, task.long(prompts), task.short(prompts))] == [
+        "1 0 1 |",
+        "1 1 0 .",
+        "! 0 .",
+    ]
+    answers = np.array([[4, 0, EOS, PAD], [1, 1, 0, EOS], [0, EOS, PAD, PAD], [4, EOS, PAD, PAD]])
+    assert task.r_e2e(prompts, answers).tolist() == [True, True, True, False]
+    assert task.r_cot(prompts, answers).tolist() == [True, True, False, False]
+    assert task.vocab_size == 5 and task.short_length == 2
 
 
 def test_bad_input_is_refused_in_one_line(refused):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import measured
+from scipy.optimize import brentq
 
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
 from ntprl.studies.one_rule import claims, predictions
@@ -325,6 +326,5 @@ def test_at_rest_the_gradient_of_reward_and_penalty_vanishes(weight):
             )
         return tuple(gradient)
 
-    low, high = q + 1e-9, 1 - 1e-9  # a in between; g = q/a
-    a = min(np.linspace(low, high, 200_001), key=lambda a: abs(step(a, q / a)[0]) + abs(step(a, q / a)[1]))
-    assert np.allclose(step(a, q / a), 0, atol=1e-3)
+    a = brentq(lambda a: step(a, q / a)[0], max(q, (1 + p) / 2) + 1e-9, 1 - 1e-9)
+    assert np.allclose(step(a, q / a), 0, atol=1e-6)

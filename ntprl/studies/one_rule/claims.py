@@ -34,8 +34,7 @@ from ntprl.studies.one_rule.predictions import (
     stop_only_divergence,
     takeoff_rounds,
 )
-from ntprl.studies.one_rule.tables import LEAP_SHARE
-from ntprl.studies.one_rule.transformers import D
+from ntprl.studies.one_rule.transformers import LEAPS, D
 
 
 def moved(table: pd.DataFrame, modulus: int) -> Verdict:
@@ -128,11 +127,11 @@ def partial_chains(alone: pd.DataFrame, third: pd.DataFrame) -> Verdict:
     alone, third = final_rows(alone), final_rows(third)
     below = alone[alone["p_cot"] < 1 / 3 - 1e-9]
     first = [p for p, rows in below.groupby("p_cot") if generalises(rows)]
-    both_below = third[(third["p_cot"] * LEAP_SHARE < 1 / 3) & (third["p_cot"] * (1 - LEAP_SHARE) < 1 / 3)]
+    both_below = third[(third["p_cot"] * LEAPS < 1 / 3) & (third["p_cot"] * (1 - LEAPS) < 1 / 3)]
     second = [p for p, rows in both_below.groupby("p_cot") if generalises(rows)]
     text = f"leaps alone, shares {', '.join(f'{p:.2f}' for p in sorted(below['p_cot'].unique()))}: greedy accuracy at "
     text += f"most {below['greedy_accuracy'].max():.3f}; leaps as a third kind: "
-    pairs = [f"{p * (1 - LEAP_SHARE):.2f} full and {p * LEAP_SHARE:.2f} leaps" for p in second]
+    pairs = [f"{p * (1 - LEAPS):.2f} full and {p * LEAPS:.2f} leaps" for p in second]
     text += f"above {ABOVE} in every seed with {' and with '.join(pairs)}" if pairs else "no such mixture"
     word = REPRODUCED if first and second else PARTLY if first or second else NOT_REPRODUCED
     return Verdict(word, text)
@@ -148,7 +147,7 @@ def leaps(alone: pd.DataFrame, third: pd.DataFrame) -> Verdict:
     """Ours. Three thresholds: of leaps alone; and with two in three long demonstrations leaping, of the prompts on
     which both chains agree in their first two tokens, and of the others. Each held if its t interval lies within half
     the distance of the two steps of the third kind, .048; failed if one lies outside; else undecided."""
-    agree, other = leap_thresholds(LEAP_SHARE)
+    agree, other = leap_thresholds(LEAPS)
     margin, third = (other - agree) / 2, final_rows(third)
     return together(
         [
@@ -282,11 +281,10 @@ def noise_rounds(table: pd.DataFrame) -> Verdict:
 # --- a price on length ---
 
 
-def ends_of_prices(table: pd.DataFrame) -> pd.DataFrame:
-    """The last round of each run, with `times`: its price over the critical one."""
-    end = last_round(table)
-    critical = end["charged"].map(lambda charged: critical_price(D, charged))
-    return end.assign(times=(end["price"] / critical).round(3))
+def with_times(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with `times`: the price over the critical one."""
+    critical = table["charged"].map(lambda charged: critical_price(D, charged))
+    return table.assign(times=(table["price"] / critical).round(3))
 
 
 @claim(
@@ -298,7 +296,7 @@ def ends_of_prices(table: pd.DataFrame) -> pd.DataFrame:
 def all_or_nothing(table: pd.DataFrame) -> Verdict:
     """Ours, REINFORCE without a gate. Held if every run at half the critical price ends with P(long) above .9, and
     every run at twice it, asked from the start, below .05; failed otherwise."""
-    ends = ends_of_prices(table).query("gate == 0 and free_rounds == 0")
+    ends = with_times(last_round(table)).query("gate == 0 and free_rounds == 0")
     low, high = (ends.loc[ends["times"] == times, "long_probability"] for times in (0.5, 2.0))
     text = f"P(long) at half the critical price {low.min():.3f} or more, at twice it {high.max():.3f} or less"
     return outcome(bool((low > 0.9).all() and (high < 0.05).all()), text)
@@ -315,9 +313,7 @@ def gate(table: pd.DataFrame) -> Verdict:
     run and takes more rounds after it to fall below 1/3 than the share takes from the start to fall below half of what
     it was, or never does; and (b) asked only in groups of which 7 of 8 are right, every run ends with greedy accuracy
     above .95 and the mean of P(long) over runs lies within .15 of `gated_rest`; failed otherwise."""
-    rows = table.dropna(subset="greedy_long")
-    critical = rows["charged"].map(lambda charged: critical_price(D, charged))
-    high = rows[np.isclose(rows["price"] / critical, 2)]
+    high = with_times(table.dropna(subset="greedy_long")).query("times == 2")
     late = high[high["free_rounds"] == 20]
     at_start = late[late["step"] == 20].set_index("run")["long_probability"]
     fell = late[(late["step"] > 20) & (late["long_probability"] < 1 / 3)].groupby("run")["step"].min() - 20

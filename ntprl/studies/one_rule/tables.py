@@ -8,6 +8,7 @@ from ntprl.book.run import Run, change
 from ntprl.studies.one_rule import CHAPTER
 from ntprl.studies.one_rule.predictions import branch_threshold, critical_price
 from ntprl.studies.one_rule.transformers import (
+    LEAPS,
     D,
     DrawnRun,
     NoisyStarRun,
@@ -27,7 +28,6 @@ SHORT_RUN = change(Run(Parity(), kind="PretrainingRun"), d=16, steps=1000, n_poi
 # The Mistral style learns links in fewer steps than GPT-2's. How many steps each table needs was tried with seeds of
 # 1000 and more, which no table uses.
 QUICK = dict(style="mistral", warmup=20, n_points=2)
-LEAP_SHARE = 2 / 3  # of the long demonstrations, in the mixture of three kinds
 START = dict(QUICK, steps=300, n_points=1, n_eval=512, n_eval_rl=512)  # of both phases, d = 16, p_cot = .25
 # each round fitted until it is calibrated
 STAR_FIT = dict(algorithm="star", rollouts=8192, group=1, rl_lr=1e-3, epochs=2, minibatches=64)
@@ -152,7 +152,7 @@ TABLES = (
         "Full chains, leaps and short answers: can both shares lie below 1/3 and greedy decoding still go on?",
         CHAPTER,
         grid(
-            change(StaircaseRun(LeapParity(D, leap=LEAP_SHARE)), **QUICK, steps=1500),
+            change(StaircaseRun(LeapParity(D, leap=LEAPS)), **QUICK, steps=1500),
             p_cot=(0.27, 0.3, 0.36, 0.4, 0.45, 0.48),
             seed=range(20, 23),
         ),

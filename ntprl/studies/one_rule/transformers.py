@@ -7,26 +7,33 @@ change(BIAS, trains="stop").run()                     reinforcement of one numbe
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ntprl.book.run import Reinforcement, Run
+from ntprl.book.readings import final_rows
+from ntprl.book.run import Reinforcement, Run, change
 from ntprl.errors import require_choice, require_integer, require_number
-from ntprl.measure import share
+from ntprl.measure import crossing, share
 from ntprl.mixture import Mixture
 from ntprl.posttrain import posttrain
 from ntprl.pretrain import make_optimizer, take_step
 from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
+from ntprl.studies.one_rule.predictions import branch_threshold, leap_thresholds
 from ntprl.tasks.leap import LeapParity
+from ntprl.tasks.marked import MarkedParity
+from ntprl.tasks.noisy import NoisyParity
+from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import Demonstrations, Task, lengths
 from ntprl.tasks.two_chains import TwoChains
 from ntprl.transformer import Transformer
 
 D = 16  # symbols of a prompt in every table of this chapter
+LEAPS = 2 / 3  # share of leaps among the long demonstrations, in the mixture of three kinds
 
 
 # --- other demonstrations ---
@@ -284,3 +291,89 @@ class RareRun(SecondPhase):
     def prepared(self, model: Transformer) -> Transformer:
         calibrate(model, self.task, 2.0**-self.rarity, self.calibration_steps, self.seed)
         return model
+
+
+# --- the live run ---
+
+
+class Live(NamedTuple):
+    """A kind of demonstrations as the chapter trains it while one waits."""
+
+    run: Run
+    steps: tuple[tuple[float, float], ...]  # (share of prompts, p from which they go on), predicted
+
+
+def live_kind(name: str) -> Live:
+    """One of LIVE, at d = 16. Raises InputError for another name."""
+    require_choice("kind", name, LIVE)
+    return LIVE[name]
+
+
+def _live(run: Run, steps: int, *predicted: tuple[float, float]) -> Live:
+    changes = dict(style="mistral", warmup=20, n_points=1, n_eval=512, steps=steps)
+    return Live(change(run, **changes), predicted)
+
+
+QUARTER, REST = leap_thresholds(LEAPS)
+LIVE = {
+    "parity": _live(Run(Parity(D)), 300, (1, branch_threshold(1 / 2))),
+    "mod3": _live(Run(Parity(D, modulus=3)), 400, (1, branch_threshold(1 / 3))),
+    "marked": _live(Run(MarkedParity(D)), 300, (1, branch_threshold(1))),
+    "noise": _live(DrawnRun(NoisyParity(D, noise=0.3)), 400, (1, branch_threshold(1 / 2, 0.7))),
+    "leap": _live(StaircaseRun(LeapParity(D, leap=LEAPS)), 700, (1 / 4, QUARTER), (3 / 4, REST)),
+    "two_chains": _live(
+        StaircaseRun(TwoChains(D)), 700, (1 / 4, branch_threshold(1 / 2)), (3 / 4, branch_threshold(1 / 2, 1 / 2))
+    ),
+}
+
+
+def share_in_words(share_of_prompts: float) -> str:
+    """Of prompts, coarsely, so that it reads the same on every machine."""
+    for name, value in (("hardly any", 0.0), ("a quarter", 0.25), ("nearly all", 1.0)):
+        if abs(share_of_prompts - value) <= 0.1:
+            return f"{name} of the prompts"
+    return "some of the prompts"
+
+
+def predicted_share(live: Live, p: float) -> float:
+    """Of prompts on which greedy decoding should go on at a share p of long demonstrations."""
+    return sum(part for part, threshold in live.steps if p > threshold)
+
+
+# --- thresholds of recorded tables, for the one picture ---
+
+
+def recorded_thresholds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """case, predicted, measured, low, high for those of the chapter's tables that are there."""
+    rows = []
+
+    def add(case: str, predicted: float, final: pd.DataFrame, column: str = "greedy_long") -> None:
+        measured, (low, high) = crossing(final, column)
+        row = {"case": f"{case}, transformer", "predicted": float(predicted)}
+        rows.append(row | {"measured": measured, "low": low, "high": high})
+
+    for name, case, predicted in (
+        ("leap_alone", "leaps alone", branch_threshold(1 / 2)),
+        ("leap_third", "leaps as third kind", None),
+        ("two_chains", "two chains", None),
+    ):
+        if name not in tables:
+            continue
+        final = final_rows(tables[name])
+        if predicted is not None:
+            add(case, predicted, final)
+            continue
+        agree, other = leap_thresholds(LEAPS if name == "leap_third" else 1 / 2)
+        add(f"{case}, a quarter", agree, final, "agree_long")
+        add(f"{case}, the others", other, final, "other_long")
+    if "noise_threshold" in tables:
+        for (place, eta), part in final_rows(tables["noise_threshold"]).groupby(["place", "noise"]):
+            if eta:
+                add(f"noise {eta:g} on {place}", branch_threshold(1 / 2, 1 - eta if place == "links" else 1), part)
+    if "multiplication_threshold" in tables:
+        last = final_rows(tables["multiplication_threshold"])
+        add("multiplication, marked", branch_threshold(1), last[last["marked"]])
+        bare = last[~last["marked"]]
+        near = bare[np.isclose(bare["p_cot"], bare["p_cot"].unique()[len(bare["p_cot"].unique()) // 2])]
+        add("multiplication, bare", branch_threshold(near["rival"].mean()), bare)
+    return pd.DataFrame(rows, columns=["case", "predicted", "measured", "low", "high"])
