@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from ntprl import theory
 from ntprl.book.readings import final_rows
-from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, mark_threshold, per_seed, rate_axis
+from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, per_seed, rate_axis
 from ntprl.studies.one_rule import claims, predictions, runs, transformers
 
 DECODING_COLORS = {"stop first": PURPLE, "likeliest token": ORANGE}
@@ -69,19 +69,6 @@ def thresholds(found: pd.DataFrame) -> None:
     fig.legend(loc="outside upper center", ncols=3, fontsize="small", handletextpad=0.3)
 
 
-def moduli(finals: dict[str, tuple[pd.DataFrame, int]]) -> None:
-    """Share of prompts on which greedy goes on, against p_cot, one panel for each (table, modulus)."""
-    fig, axes = plt.subplots(1, len(finals), figsize=(WIDTH, 2.9), sharey=True)
-    for ax, (title, (final, modulus)) in zip(axes, finals.items(), strict=True):
-        near = final[final["p_cot"] <= 0.5]
-        per_seed(ax, near, "greedy_long", BLUE)
-        rate_axis(ax, "greedy goes on\n(share of prompts)" if ax is axes[0] else "")
-        mark_threshold(ax, modulus)
-        ax.set_xlabel(r"$p_{cot}$")
-        ax.set_title(title, fontsize="medium", pad=18)
-        ax.locator_params(axis="x", nbins=5)
-
-
 # --- recorded transformers ---
 
 
@@ -96,7 +83,7 @@ def staircases(tables: dict[str, tuple[pd.DataFrame, tuple[float, float]]]) -> N
         rate_axis(ax, "share of prompts" if ax is axes[0][0] else "")
         ax.set(xlabel=r"$p_{cot}$")
         ax.set_title(title, fontsize="medium")
-    axes[0][0].legend(fontsize="small", loc="upper left")
+    axes[0][0].legend(fontsize="small", loc="lower right")
 
 
 def stop(table: pd.DataFrame) -> None:
