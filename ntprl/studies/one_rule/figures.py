@@ -148,23 +148,20 @@ def takeoffs(rare: pd.DataFrame) -> None:
     ax.legend(fontsize="small")
 
 
-def rests(table: pd.DataFrame, over: str) -> None:
-    """P(long) at rest over the weight of the penalty (`kl`) or over the group; the predictions as lines."""
-    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
-    start = claims.first_round_row(table)
-    if over == "group":
-        start = start[start["kl"] > 0]
-    ax.plot(start[over], claims.rest_of(table).reindex(start.index), "o", ms=4, color=BLUE, label="measured")
-    x = np.geomspace(start[over].min(), start[over].max(), 12)
-    if over == "kl":
-        ax.plot(x, [predictions.kl_rest(0.25, each, 8) for each in x], color="black", ls="--", lw=1, label="predicted")
-        exact = [predictions.kl_rest_tilted(0.25, each, 8) for each in x]
-        ax.plot(x, exact, color=GREY, ls=":", label="exact divergence")
-    else:
-        x = sorted(start[over].unique())
-        found = [predictions.kl_rest(0.25, 0.5, int(each)) for each in x]
-        ax.plot(x, found, color="black", ls="--", lw=1, label="predicted")
-    ax.set_xscale("log", base=2)
-    rate_axis(ax, "P(long) at rest")
-    ax.set_xlabel("weight of the penalty" if over == "kl" else "answers in a group")
-    ax.legend(fontsize="small")
+def rests(weights: pd.DataFrame, groups: pd.DataFrame) -> None:
+    """P(long) at rest over the weight of the penalty and over the group; the predictions as lines."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+    for ax, table, over in ((left, weights, "kl"), (right, groups, "group")):
+        start = claims.first_round_row(table[table["kl"] > 0])
+        ax.plot(start[over], claims.rest_of(table)[start.index], "o", ms=4, color=BLUE, label="measured")
+        ax.set_xscale("log", base=2)
+        rate_axis(ax, "P(long) at rest" if ax is left else "")
+    x = np.geomspace(weights["kl"].min(), weights["kl"].max(), 12)
+    left.plot(x, [predictions.kl_rest(0.25, each, 8) for each in x], color="black", ls="--", lw=1, label="predicted")
+    exact = [predictions.kl_rest_tilted(0.25, each, 8) for each in x]
+    left.plot(x, exact, color=GREY, ls=":", label="exact divergence")
+    x = sorted(groups["group"].unique())
+    right.plot(x, [predictions.kl_rest(0.25, 0.5, int(each)) for each in x], color="black", ls="--", lw=1)
+    left.set_xlabel("weight of the penalty")
+    right.set_xlabel("answers in a group")
+    left.legend(fontsize="small")

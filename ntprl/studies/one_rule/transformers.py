@@ -374,6 +374,6 @@ def recorded_thresholds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         last = final_rows(tables["multiplication_threshold"])
         add("multiplication, marked", branch_threshold(1), last[last["marked"]])
         bare = last[~last["marked"]]
-        near = bare[np.isclose(bare["p_cot"], bare["p_cot"].unique()[len(bare["p_cot"].unique()) // 2])]
-        add("multiplication, bare", branch_threshold(near["rival"].mean()), bare)
+        spare = bare.assign(spare=bare["p_cot"] / (1 - bare["p_cot"]) - bare["rival"])  # m is that of each model
+        add("multiplication, bare", crossing(spare, "spare", 0.0)[0], bare)
     return pd.DataFrame(rows, columns=["case", "predicted", "measured", "low", "high"])
