@@ -131,10 +131,11 @@ def crossing(final: pd.DataFrame, column: str, level: float = 0.5) -> tuple[floa
     """
     values = final.pivot_table(index="seed", columns="p_cot", values=column)  # (seeds, p_cot)
     p = values.columns.to_numpy()
-    return mean_interval(_first_crossing(p, curve, level) for curve in values.to_numpy())
+    return mean_interval(first_crossing(p, curve, level) for curve in values.to_numpy())
 
 
-def _first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+def first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    """Where y, linear between the values of x, first rises through `level`; NaN if it never does."""
     above = np.flatnonzero((y[1:] >= level) & (y[:-1] < level))
     if len(above) == 0:
         return float("nan")

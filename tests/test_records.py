@@ -24,6 +24,7 @@ from ntprl.studies.catalogue import TABLES
 from ntprl.studies.limits.runs import UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
+from ntprl.studies.one_rule.transformers import PartsRun, PricedRun, SecondPhase, StaircaseRun
 from ntprl.studies.threshold.runs import PRETRAINING, FirstBitRun, LearningOrder
 from ntprl.studies.words.runs import TrlRun
 from ntprl.tasks.parity import Parity
@@ -286,6 +287,8 @@ def columns(recording: Recording) -> dict[str, pa.Column]:
         required |= {"rival": rate()}
     if isinstance(recording.configs[0], FirstBitRun):
         required |= {"greedy_first_bit": rate()}
+    if isinstance(recording.configs[0], StaircaseRun):
+        required |= {"agree_long": rate(), "other_long": rate()}
     if isinstance(recording.configs[0], UnknownLinks):
         required |= {"unknown_links": pa.Column(float, pa.Check.in_range(0, longest - 1), coerce=True)}
     for name in ("greedy", "sampled"):
@@ -316,6 +319,8 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_chains(recording, table)
     elif isinstance(recording.configs[0], Baselines):
         check_baselines(recording, table)
+    elif isinstance(recording.configs[0], SecondPhase):
+        check_second_phase(recording, table)
     elif isinstance(recording.configs[0], TrlRun):
         is_rl = table["phase"] == "rl"
         check_pretraining(recording, table[~is_rl].drop(columns=["phase", "long_probability"]))
@@ -346,6 +351,19 @@ def check_rounds(recording: Recording, rl: pd.DataFrame) -> None:
         assert rows["step"].tolist() == rounds
         assert rows["tokens"].between(config.rl.rollouts, config.rl.rollouts * (config.task.long_length + 1)).all()
         assert rows["grad_norm"].isna().tolist() == [step == config.rl.rounds for step in rounds]
+
+
+def check_second_phase(recording: Recording, table: pd.DataFrame) -> None:
+    """One row a round; a reward with a price may be negative."""
+    wanted = set(columns(recording)) | set(ROUND_COLUMNS)
+    if isinstance(recording.configs[0], PartsRun):
+        wanted |= {"stop_gap", "link_gap"}
+    assert set(table) == wanted
+    for config, rows in runs_of(recording, table):
+        dearest = config.price * (config.task.long_length + 1) if isinstance(config, PricedRun) else 0.0
+        assert rows["mean_reward"].between(-dearest, 1).all()
+        assert_as_stated(config, rows.drop(columns="n_eval"))  # here the second phase's
+    check_rounds(recording, table.assign(mean_reward=0.0, long_reward=0.0, short_reward=0.0))
 
 
 def check_measured_rounds(recording: Recording, measured: pd.DataFrame) -> None:

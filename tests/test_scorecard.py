@@ -175,6 +175,19 @@ FALSE = {
     "O13": last_rounds(long_probability=1.0),
     "O1": shifted_shares(1.5),
     "O2": shifted_shares(1.5),
+    "C19": setting(greedy_accuracy=0.5),
+    "O17": shifted_shares(1.5),
+    "O18": shifted_shares(1.5),
+    "O19": setting(greedy_accuracy=0.5),
+    "O20": setting(kl_from_start=100.0),
+    "O21": shifted_shares(1.5),
+    "O22": setting(long_probability=0.5),
+    "O23": setting(long_probability=0.5),
+    "O24": setting(greedy_accuracy=0.0),
+    "O25": setting(greedy_long=0.0),
+    "O26": setting(rollout_long=0.0),
+    "O27": setting(long_probability=0.99),
+    "O28": setting(long_probability=0.99),
 }
 
 

@@ -54,6 +54,7 @@ def grid(base: Config, **axes: Collection) -> tuple[Config, ...]:
 # the largest sizes of a rehearsal, by flat names
 SMALL = dict(d=6, k=2, low=2, high=3, n_layer=1, width=16, n_head=2, steps=4, base_steps=4, batch=16, warmup=2)
 SMALL |= dict(n_eval=16, n_points=1, rounds=2, rollouts=16, group=4, minibatches=2, n_eval_rl=16, n_samples=1000)
+SMALL |= dict(calibration_steps=4)
 
 
 def rehearsed(config: Config) -> Config:

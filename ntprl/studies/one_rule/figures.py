@@ -4,10 +4,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
-from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, mark_threshold, per_seed, rate_axis
-from ntprl.studies.one_rule import predictions, runs
+from ntprl import theory
+from ntprl.book.readings import final_rows
+from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, per_seed, rate_axis
+from ntprl.studies.one_rule import claims, predictions, runs, transformers
 
 DECODING_COLORS = {"stop first": PURPLE, "likeliest token": ORANGE}
 REWARD_COLORS = {"chain": RED, "end-to-end": BLUE, "process": GREEN}
@@ -52,53 +53,9 @@ def noise(thresholds: pd.DataFrame, star: pd.DataFrame) -> None:
     )
 
 
-def three_lengths(plane: pd.DataFrame) -> None:
-    """What greedy decoding writes for each mu and f, and the predicted lines; mixtures of colours are shares."""
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.6), sharey=True)
-    outcomes = {"one token": RED, "as far as cut chains": ORANGE, "the whole chain": BLUE}
-    for ax, (checks, rows) in zip(axes, plane.groupby("checks", sort=False), strict=True):
-        shares = (rows["at_once"], 1 - rows["at_once"] - rows["full"], rows["full"])
-        rgb = sum(
-            np.outer(part.clip(0, 1), to_rgb(color)) for part, color in zip(shares, outcomes.values(), strict=True)
-        )
-        ax.scatter(rows["mu"], rows["f"], c=np.clip(rgb, 0, 1), s=62, marker="s", lw=0)
-        mu = np.linspace(-0.03, 0.63, 300)
-        line = np.array([predictions.share(predictions.three_lengths_odds(m, bool(checks))) for m in mu])
-        ax.plot(mu, line, color="black", lw=1.5)
-        ax.set(title="links checked" if checks else "links not checked", xlabel=r"$\mu$, share of cut among the rest")
-        ax.title.set_fontsize("medium")
-        ax.set(xlim=(-0.03, 0.63), ylim=(0.01, 0.47))
-        ax.grid(False)
-    axes[0].set_ylabel("f, share of full chains")
-    handles = [plt.Line2D([], [], marker="s", ls="", color=color, label=name) for name, color in outcomes.items()]
-    handles.append(plt.Line2D([], [], color="black", label="predicted"))
-    fig.legend(
-        handles=handles, loc="outside lower center", ncols=4, fontsize="small", handletextpad=0.3, columnspacing=1
-    )
-
-
-def length_cost(table: pd.DataFrame) -> None:
-    """P(long) round by round, one panel for each start of the cost of length; bands are the range over seeds."""
-    colors = dict(zip(sorted(table["cost"].unique()), (GREEN, PURPLE, RED), strict=True))
-    fig, axes = plt.subplots(1, table["start"].nunique(), figsize=(WIDTH, 3.3), sharey=True)
-    for ax, (start, rows) in zip(axes, table.groupby("start"), strict=True):
-        for cost, part in rows.groupby("cost"):
-            band(ax, part, "round", "long", colors[cost], rf"cost 1/{1 / cost:.0f}")
-            ax.plot(part.groupby("round")["predicted"].first(), color="black", ls="--", lw=1)
-        ax.axhline(1 / 3, color=GREY, ls=":")
-        if start:
-            ax.axvline(start, color=GREY, lw=1)
-        rate_axis(ax, "P(long)" if ax is axes[0] else "")
-        ax.set(xlabel="round")
-        ax.set_title("cost from the start" if start == 0 else f"cost after round {start}", fontsize="medium")
-        ax.locator_params(axis="x", integer=True)
-    handles = [*axes[0].get_legend_handles_labels()[0], plt.Line2D([], [], color="black", ls="--", label="predicted")]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=1.3)
-
-
 def thresholds(found: pd.DataFrame) -> None:
     """Each threshold on a line of its own: the prediction as a bar, the measurement as a dot with its interval."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.36 * len(found) + 0.9))
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.3 * len(found) + 0.9))
     rows = np.arange(len(found))[::-1]
     is_recorded = found["case"].str.contains("transformer").to_numpy()
     ax.scatter(found["predicted"], rows, marker="|", s=330, lw=1.5, color="black", label="predicted")
@@ -112,14 +69,99 @@ def thresholds(found: pd.DataFrame) -> None:
     fig.legend(loc="outside upper center", ncols=3, fontsize="small", handletextpad=0.3)
 
 
-def moduli(finals: dict[str, tuple[pd.DataFrame, int]]) -> None:
-    """Share of prompts on which greedy goes on, against p_cot, one panel for each (table, modulus)."""
-    fig, axes = plt.subplots(1, len(finals), figsize=(WIDTH, 2.9), sharey=True)
-    for ax, (title, (final, modulus)) in zip(axes, finals.items(), strict=True):
-        near = final[final["p_cot"] <= 0.5]
-        per_seed(ax, near, "greedy_long", BLUE)
-        rate_axis(ax, "greedy goes on\n(share of prompts)" if ax is axes[0] else "")
-        mark_threshold(ax, modulus)
-        ax.set_xlabel(r"$p_{cot}$")
-        ax.set_title(title, fontsize="medium", pad=18)
-        ax.locator_params(axis="x", nbins=5)
+# --- recorded transformers ---
+
+
+def staircases(tables: dict[str, tuple[pd.DataFrame, tuple[float, float]]]) -> None:
+    """Share of prompts that go on over p_cot, one panel for each title: (table, thresholds of a quarter and of all)."""
+    fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 3), sharey=True, squeeze=False)
+    for ax, (title, (table, steps)) in zip(axes[0], tables.items(), strict=True):
+        final = final_rows(table)
+        x = np.linspace(final["p_cot"].min(), final["p_cot"].max(), 400)
+        ax.plot(x, (x > steps[0]) / 4 + (x > steps[1]) * 3 / 4, color="black", ls="--", lw=1, label="predicted")
+        per_seed(ax, final, "greedy_long", BLUE, "greedy goes on")
+        rate_axis(ax, "share of prompts" if ax is axes[0][0] else "")
+        ax.set(xlabel=r"$p_{cot}$")
+        ax.set_title(title, fontsize="medium")
+    axes[0][0].legend(fontsize="small", loc="lower right")
+
+
+def stop(table: pd.DataFrame) -> None:
+    """Left: greedy decoding goes on once the logit of EOS has fallen. Right: KL from the start over P(long)."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
+    for name, color, label in (("stop", ORANGE, "the bias alone"), ("all", BLUE, "all weights")):
+        for _, rows in table[table["trains"] == name].groupby("seed"):
+            left.plot(rows["stop_gap"].iloc[0] - rows["stop_gap"], rows["greedy_long"], "o-", ms=3, lw=0.8, color=color)
+            right.plot(rows["long_probability"], rows["kl_from_start"], "o", ms=3, color=color)
+        right.plot([], [], "o", ms=3, color=color, label=label)
+    left.axvline(predictions.flip_shift(0.25), color="black", ls="--", lw=1)
+    left.set(xlabel="fall of the logit of EOS", xlim=(-0.3, 3))
+    rate_axis(left, "greedy goes on")
+    q = np.linspace(0.25, 0.62, 100)
+    right.plot(q, [predictions.stop_only_divergence(0.25, each) for each in q], color="black", ls="--", lw=1)
+    q = np.linspace(0.25, 0.97, 100)
+    right.plot(q, theory.length_divergence(0.25, q), color="black", ls=":", lw=1)
+    right.set(xlabel="P(long)", ylabel="KL from the start, nats")
+    right.legend(fontsize="small", loc="upper left")
+
+
+def noisy_transformers(star: pd.DataFrame) -> None:
+    """The factor of the odds of long in one round of STaR, over the noise."""
+    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
+    start, end = (table.set_index("run") for table in (star[star["step"] == 0], star[star["step"] == 1]))
+    factors = predictions.odds(end["long_probability"]) / predictions.odds(start["long_probability"])
+    eta = np.linspace(0, 0.3, 60)
+    for judge in transformers.NOISY_REWARDS:
+        chosen = end["judge"] == judge
+        ax.plot(end["noise"][chosen], factors[chosen], "o", ms=4, color=REWARD_COLORS[judge], label=f"{judge} reward")
+        ax.plot(eta, predictions.noise_factor(eta, transformers.D, judge), color=REWARD_COLORS[judge], ls="--", lw=1)
+    ax.axhline(1, color=GREY, ls=":")
+    ax.set(xlabel=r"noise $\eta$ on the links", ylabel="odds of long, times", ylim=(0, None))
+    ax.legend(fontsize="small")
+
+
+def prices(table: pd.DataFrame) -> None:
+    """P(long) round by round, one panel for each kind of answers charged; bands are the range over seeds."""
+    rows = claims.with_times(table.dropna(subset="greedy_long"))
+    cases = {"half the critical price": "times < 1", "twice": "times > 1 and gate == 0 and free_rounds == 0"}
+    cases |= {"twice, from round 20": "free_rounds > 0", "twice, gated": "gate > 0"}
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
+    for ax, (charged, part) in zip(axes, rows.groupby("charged"), strict=True):
+        for (label, query), color in zip(cases.items(), (GREEN, RED, PURPLE, BLUE), strict=True):
+            band(ax, part.query(query), "step", "long_probability", color, label)
+        ax.axhline(1 / 3, color=GREY, ls=":")
+        rate_axis(ax, "P(long)" if ax is axes[0] else "")
+        ax.set(xlabel="round")
+        ax.set_title(f"{charged} answers charged", fontsize="medium")
+    handles = axes[0].get_legend_handles_labels()[0]
+    fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=1.2)
+
+
+def takeoffs(rare: pd.DataFrame) -> None:
+    """Rounds until greedy decoding goes on, over the share of long answers at the start."""
+    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
+    found = claims.starts_and_takeoffs(rare)
+    ax.semilogx(found["p"], found["takeoff"], "o", ms=5, color=BLUE, base=2, label="takeoff")
+    p = np.geomspace(found["p"].min(), found["p"].max(), 50)
+    ax.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
+    ax.set(xlabel="P(long) before RL", ylabel="rounds")
+    ax.legend(fontsize="small")
+
+
+def rests(weights: pd.DataFrame, groups: pd.DataFrame) -> None:
+    """P(long) at rest over the weight of the penalty and over the group; the predictions as lines."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+    for ax, table, over in ((left, weights, "kl"), (right, groups, "group")):
+        start = claims.first_round_row(table[table["kl"] > 0])
+        ax.plot(start[over], claims.rest_of(table)[start.index], "o", ms=4, color=BLUE, label="measured")
+        ax.set_xscale("log", base=2)
+        rate_axis(ax, "P(long) at rest" if ax is left else "")
+    x = np.geomspace(weights["kl"].min(), weights["kl"].max(), 12)
+    left.plot(x, [predictions.kl_rest(0.25, each, 8) for each in x], color="black", ls="--", lw=1, label="predicted")
+    exact = [predictions.kl_rest_tilted(0.25, each, 8) for each in x]
+    left.plot(x, exact, color=GREY, ls=":", label="exact divergence")
+    x = sorted(groups["group"].unique())
+    right.plot(x, [predictions.kl_rest(0.25, 0.5, int(each)) for each in x], color="black", ls="--", lw=1)
+    left.set_xlabel("weight of the penalty")
+    right.set_xlabel("answers in a group")
+    left.legend(fontsize="small")

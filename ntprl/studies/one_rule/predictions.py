@@ -1,9 +1,16 @@
-"""Closed forms of section 10 of chapters/proofs/linear_chain.md, beyond the paper.
+"""Closed forms beyond the paper: of section 10 of chapters/proofs/linear_chain.md, and what chapter 8 derives.
 
 Symbols: p, f, c shares of long, full and cut demonstrations, eta noise on a link, d bits. Each also takes a Fraction.
 """
 
-from ntprl.theory import Number
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import binom
+
+from ntprl.theory import Number, length_divergence
 
 
 def odds(p: Number) -> Number:
@@ -52,3 +59,119 @@ def three_lengths_odds(mu: Number, checks: bool = True) -> Number:
 def length_cost_factor(cost: Number, d: int) -> Number:
     """2 r_L/r_S with the reward 1 - cost * tokens for right answers of d tokens and of one (prop-weights)."""
     return 2 * (1 - cost * d) / (1 - cost)
+
+
+# --- transformers: the rule with both sides, its consequences, and reinforcement ---
+
+
+def branch_threshold(m: Number, kappa: Number = 1) -> Number:
+    """p* = m/(m + kappa): greedy decoding goes on iff p kappa > (1 - p) m.
+
+    At the token where answers part, kappa is the mass of the strongest long continuation among the long demonstrations,
+    m that of the strongest short one among the short ones, both for a reader with a coarser view of the prompt.
+    """
+    return m / (m + kappa)
+
+
+def leap_thresholds(leap: Number) -> tuple[Number, Number]:
+    """Shares of long demonstrations, a share `leap` of them leaping, from which prompts go on: (those on whose first
+    two tokens the chains agree, the others). m = 1/2; kappa is 1 where both chains write the second token, else that
+    of the commoner chain. In terms of f full and q leaping: f + q > 1/3, and 3 max(f, q) + min(f, q) > 1."""
+    half = type(leap)(1) / 2
+    return branch_threshold(half), branch_threshold(half, max(leap, 1 - leap))
+
+
+def flip_shift(p: Number) -> float:
+    """ln((1 - p)/(2 p)): by how much the logit of EOS has to fall until greedy decoding goes on, parity."""
+    return math.log((1 - p) / (2 * p))
+
+
+def stop_only_divergence(p: float, q: float) -> float:
+    """KL(new | old) in nats for an answer, parity, if only the stop behind the right first token moves, P(long) from p
+    to q <= (1 + p)/2: for the first token stays, and answers that begin otherwise stop."""
+    first = (1 + p) / 2
+    return float(first * length_divergence(p / first, q / first))
+
+
+def critical_price(d: int, charged: str) -> float:
+    """The price of a token at which long and short answers earn alike: 1 - c d = 1/2 - c if all answers are charged,
+    1 - c d = (1 - c)/2 if right ones only."""
+    return 1 / (2 * (d - 1)) if charged == "all" else 1 / (2 * d - 1)
+
+
+def gated_drift(q: float, price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
+    """Mean of (is it long) x (reward less its mean given the group's lengths' share q), up to a factor: its sign is
+    the direction in which a policy gradient moves the share q of long answers.
+
+    The price is asked in groups of which at least a share `gate` is right; long answers are right, short ones half of
+    the time. E[long R] - q E[R] for one answer of a group, the others independent.
+    """
+    others = np.arange(group)
+    chance = binom.pmf(others, group - 1, (1 + q) / 2)  # right answers among the others
+    charged_if_right, charged_if_wrong = (chance[(others + right) / group >= gate - 1e-9].sum() for right in (1, 0))
+    long = 1 - price * d * charged_if_right
+    wrong = price * charged_if_wrong if charged == "all" else 0.0
+    short = (1 - price * charged_if_right) / 2 - wrong / 2
+    return q * (1 - q) * (long - short)
+
+
+def gated_rest(price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
+    """Where the share of long answers rests: the root of `gated_drift`; 1 or 0 if it has one sign."""
+    low, high = 1e-4, 1 - 1e-4
+    drifts = [gated_drift(q, price, d, group, gate, charged) for q in (low, high)]
+    if drifts[0] * drifts[1] > 0:
+        return float(drifts[0] > 0)
+    return float(brentq(gated_drift, low, high, args=(price, d, group, gate, charged)))
+
+
+def advantage_gap(right: float, group: int) -> float:
+    """E[A | right] - E[A | wrong] of GRPO's advantage in groups of this size, answers being right with chance `right`
+    each. It tends to 1/sqrt(right (1 - right)) in large groups."""
+    others = np.arange(group)
+    chance = binom.pmf(others, group - 1, right)
+
+    def mean(own: int) -> float:
+        k = others + own
+        spread = np.sqrt(k * (group - k) / (group * (group - 1))) + 1e-4
+        return float((chance * (own - k / group) / spread).sum())
+
+    return mean(1) - mean(0)
+
+
+def kl_rest(p: float, weight: float, group: int) -> float:
+    """P(long) where GRPO with a penalty for leaving a calibrated start comes to rest, parity.
+
+    The first token is right with chance a (at the start (1 + p)/2), and the answer goes on behind it with chance g (at
+    the start 2p/(1 + p)). Per unit of the logit of each, the reward gives a (1 - a) h g/2 and g (1 - g) h/2, h being
+    `advantage_gap`; the penalty on tokens that the model drew, as GRPO writes it, has the gradient of KL(start |
+    model), weight (a - a_0) and weight (g - g_0). At rest both are equal.
+    """
+    first, on = (1 + p) / 2, 2 * p / (1 + p)
+
+    def settled(gain: float, start: float) -> float:
+        """The root between start and 1 of x (1 - x) gain = weight (x - start)."""
+        lead = gain - weight
+        return (lead + math.sqrt(lead**2 + 4 * gain * weight * start)) / (2 * gain)
+
+    def excess(q: float) -> float:
+        gain = advantage_gap((1 + q) / 2, group) / 2
+        g = settled(gain, on)
+        return settled(gain * g, first) * g - q
+
+    return float(brentq(excess, p, 1 - 1e-12))
+
+
+def kl_rest_tilted(p: float, weight: float, group: int) -> float:
+    """The same if the penalty were KL(model | start), exactly: then the best policy tilts the start by e^(A/weight), as
+    Mroueh (arXiv 2503.06639) has it: odds(q) = odds(p) e^(h/(2 weight)), with h at q."""
+
+    def excess(z: float) -> float:
+        q = expit(z)
+        return float(z - logit(p) - advantage_gap((1 + q) / 2, group) / (2 * weight))
+
+    return float(expit(brentq(excess, logit(p) - 1, 60)))
+
+
+def takeoff_rounds(p: float) -> float:
+    """log2((1 - p)/(2 p)): rounds until greedy decoding goes on, if each doubles the odds of long."""
+    return math.log2((1 - p) / (2 * p))

@@ -155,12 +155,6 @@ def three_lengths(
     return case_table(run, [{"checks": checks, "mu": float(mu)} for checks, mu in cases], seeds)
 
 
-def plane(n: int, size: int = 9) -> pd.DataFrame:
-    """`three_lengths` over mu and f, seed 0: with checked links and without."""
-    cases = [(checks, mu) for checks in (True, False) for mu in np.linspace(0, 0.6, size)]
-    return three_lengths(n, [0], cases, np.linspace(0.04, 0.44, size))
-
-
 def tips(n: int, seeds: Iterable[int]) -> pd.DataFrame:
     """`three_lengths` at the mu with the lowest threshold: 1/4 with checked links, 1/5 without."""
     return three_lengths(n, seeds, [(True, 1 / 4), (False, 1 / 5)], np.linspace(0.05, 0.25, 9))
@@ -240,11 +234,16 @@ def switches(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def all_thresholds(
-    noise: pd.DataFrame, other: pd.DataFrame, cuts: pd.DataFrame, recorded: dict[int, pd.DataFrame]
+    noise: pd.DataFrame,
+    other: pd.DataFrame,
+    cuts: pd.DataFrame,
+    recorded: dict[int, pd.DataFrame],
+    more: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Every threshold, predicted and measured, the lowest first.
 
     noise, other, cuts: `noise_thresholds`, `other_thresholds`, `tips`. recorded: modulus -> table of pre-training.
+    more: `transformers.recorded_thresholds`.
     """
     rows = []
     for modulus, trained in recorded.items():
@@ -261,7 +260,8 @@ def all_thresholds(
     whole = switches(cuts).query("switch == 'full'")
     names = {True: "cut chains, links checked", False: "cut chains, links not checked"}
     whole = whole.assign(case=whole["checks"].map(names))
-    found = pd.concat((pd.DataFrame(rows), likeliest, others, whole), ignore_index=True)
+    parts = [pd.DataFrame(rows), likeliest, others, whole, *([] if more is None or more.empty else [more])]
+    found = pd.concat(parts, ignore_index=True)
     return found[["case", "predicted", "measured", "low", "high"]].sort_values("predicted", kind="stable")
 
 
