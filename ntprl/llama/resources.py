@@ -231,6 +231,25 @@ def require_gpus(run: LlamaConfig, free: list[int] | None = None, processes: int
         )
 
 
+def free_ram() -> float | None:
+    """Bytes of main memory that are free or can be freed, where Linux says so; None elsewhere."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def require_ram(gb: float, what: str) -> None:
+    """Raise an InputError if this machine has less main memory to give; nothing is known where it does not say."""
+    free = free_ram()
+    if free is not None and free < gb * GB:
+        raise InputError(
+            f"{what} needs about {gb:.0f} GB of memory, and {free / GB:.1f} GB are free: end other programs, "
+            "or take a machine with more"
+        )
+
+
 def require_dtype(run: LlamaConfig) -> None:
     """Raise an InputError for bfloat16 on a GPU that has no arithmetic for it (a T4, say)."""
     import torch

@@ -3,15 +3,21 @@
 A chapter asks for `coin(profile, ...)` or `published(...)` and calls `.recover()` or `.run()`.
 """
 
+import textwrap
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ntprl.book.run import Reinforcement, Run, as_kind, change, checkpoint_of, from_profile
+from ntprl.book.run import Reinforcement, Run, as_kind, change, checkpoint_of, described, from_profile
+from ntprl.book.store import read_run, runs_folder
+from ntprl.book.sweep import run_one
 from ntprl.errors import require, require_number
 from ntprl.llama.models import LlamaModel, PublishedModel
+from ntprl.llama.published import SMOLLM2
 from ntprl.measure import answer_measures, chain_probabilities, share
 from ntprl.mixture import Mixture
 from ntprl.pretrain import PretrainConfig, pretrain
@@ -21,7 +27,7 @@ from ntprl.tasks.coin import CoinProblems
 from ntprl.transformer import Transformer
 
 
-def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, step: int) -> dict[str, float]:
+def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, step: int) -> dict[str, object]:
     """Measures on n test prompts, where long and short answers part in the first tokens; draws as in `measure`.
 
     greedy_*, sampled_*   as in `measure`
@@ -30,14 +36,13 @@ def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, ste
     long_probability      mean probability that an answer begins as the long one does, exact (the product of the two)
     chain_accuracy        share of prompts whose chain is likeliest at every token behind those
     link_error            mean probability of a wrong token there
+    prompt, greedy_answer of the first prompt, as text
     """
     prompts = task.prompts(n, numpy_rng(seed, "evaluation", step), test=True)
     generator = torch_rng(seed, "evaluation", step, device=str(model.embed.weight.device))
-    row: dict[str, float] = {}
-    for name in ("greedy", "sampled"):
-        draw = greedy if name == "greedy" else sample
-        more = {} if name == "greedy" else {"generator": generator}
-        row |= answer_measures(task, prompts, draw(model, prompts, task.eos, task.long_length + 1, **more), name)
+    likeliest = greedy(model, prompts, task.eos, task.long_length + 1)
+    drawn = sample(model, prompts, task.eos, task.long_length + 1, generator=generator)
+    row = answer_measures(task, prompts, likeliest, "greedy") | answer_measures(task, prompts, drawn, "sampled")
     right, hit = chain_probabilities(model, task, prompts)
     parting = task.parting
     return row | {
@@ -47,6 +52,8 @@ def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, ste
         "chain_accuracy": share(hit[:, parting:].all(axis=1)),
         "link_error": float(1 - np.mean(right[:, parting:])),
         "n_eval": n,
+        "prompt": task.text(prompts[0]),
+        "greedy_answer": task.text(likeliest[0]),
     }
 
 
@@ -116,8 +123,27 @@ PUBLISHED = change(
     **dict(p_cot=0.25, steps=48, batch=16, lr=2e-4, warmup=5, cooldown=0.9, n_eval=48, n_points=2),
     **dict(rounds=8, rollouts=128, group=8, rl_lr=1e-5, n_eval_rl=48, eval_every=2),
 )
+DATASET = "coin"  # what `dataset` is called
 # the same in minutes; learns nothing
 DRY = dict(steps=2, batch=8, warmup=0, n_eval=4, n_points=1, rounds=1, rollouts=8, group=4, n_eval_rl=4)
+
+
+def is_published(model: str, dataset: str) -> bool:
+    """Do these ask for parity in words by published weights? Raises InputError for one without the other."""
+    if dataset == DATASET:
+        require(model == SMOLLM2, "model", model, f"{SMOLLM2!r} where dataset = {DATASET!r}")
+    return dataset == DATASET
+
+
+def made(run: CoinRun, dry_run: bool = False, report: Callable[[str], None] = print) -> pd.DataFrame:
+    """Its table: as a recording makes it, in runs/, where a killed run goes on; a dry run leaves nothing there."""
+    if dry_run:
+        clock = time.perf_counter()
+        table = run.recover(report=lambda line: report(textwrap.shorten(line, 76, placeholder=" ..."))).table
+        report(f"dry run done in {time.perf_counter() - clock:.0f} s: the path works, the numbers mean nothing")
+        return table
+    report(f"{described(run)}, in {runs_folder()}")
+    return pd.DataFrame(read_run(runs_folder() / f"{run_one(run, runs_folder())}.json")["rows"])
 
 
 def published(dry_run: bool = False, **overrides) -> CoinRun:
@@ -130,8 +156,8 @@ PROFILES = {
     "smoke": dict(n_layer=1, width=32, n_head=2, steps=20, batch=16, n_eval=32, n_points=1, rounds=2, rollouts=32)
     | dict(group=4, n_eval_rl=32, people=3),
     # two CPU cores, under two minutes
-    "laptop": dict(steps=400, batch=64, lr=3e-3, n_points=4, n_eval=256, rounds=10, rollouts=512, n_eval_rl=512)
-    | dict(eval_every=2),
+    "laptop": dict(steps=400, batch=64, lr=3e-3, n_points=4, n_eval=256, rounds=10, rollouts=512, rl_lr=2e-4)
+    | dict(n_eval_rl=256, eval_every=2),
     # a GPU; 16 people, 25 million parameters
     "paper": dict(people=16, n_layer=8, width=512, n_head=8, steps=20_000, batch=256, lr=5e-4, warmup=500, n_eval=2048)
     | dict(n_points=20, rounds=40, rollouts=1024, rl_lr=1e-4, n_eval_rl=1024),
