@@ -17,11 +17,14 @@ from ntprl.llama.resources import (
     Assumptions,
     Shape,
     estimate,
+    free_ram,
     hours,
     launch_command,
     memory,
     model_shape,
+    peak_ram,
     require_gpus,
+    require_ram,
 )
 from ntprl.llama.run import LlamaRun
 
@@ -230,3 +233,16 @@ def test_bad_arguments_end_in_one_line(capsys, words, said):
     assert main(words) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1
+
+
+def test_main_memory_is_what_the_machine_says(refused, monkeypatch):
+    resource = pytest.importorskip("resource")
+    if (free := free_ram()) is None:
+        pytest.skip("only Linux says")
+    assert 1e8 < free < 1e14
+    assert peak_ram() == pytest.approx(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, rel=0.05)
+    require_ram(0.001, "a small thing")
+    with refused("training smollm2 needs about 1000000 GB", "are free"):
+        require_ram(1e6, "training smollm2")
+    monkeypatch.setattr("ntprl.llama.resources._said_by_linux", lambda *names: None)
+    require_ram(1e6, "where nothing is said")

@@ -231,13 +231,23 @@ def require_gpus(run: LlamaConfig, free: list[int] | None = None, processes: int
         )
 
 
-def free_ram() -> float | None:
-    """Bytes of main memory that are free or can be freed, where Linux says so; None elsewhere."""
+def _said_by_linux(path: str, name: str) -> float | None:
+    """A size from a file of /proc, in bytes; None where there is none."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
     except (OSError, StopIteration, ValueError, IndexError):
         return None
+
+
+def free_ram() -> float | None:
+    """Bytes of main memory that are free or can be freed, where Linux says so; None elsewhere."""
+    return _said_by_linux("/proc/meminfo", "MemAvailable")
+
+
+def peak_ram() -> float | None:
+    """The most bytes of main memory that this process has held so far, where Linux says so; None elsewhere."""
+    return _said_by_linux("/proc/self/status", "VmHWM")
 
 
 def require_ram(gb: float, what: str) -> None:

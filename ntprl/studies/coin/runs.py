@@ -18,6 +18,7 @@ from ntprl.book.sweep import run_one
 from ntprl.errors import require, require_number
 from ntprl.llama.models import LlamaModel, PublishedModel
 from ntprl.llama.published import SMOLLM2
+from ntprl.llama.resources import GB, peak_ram
 from ntprl.measure import answer_measures, chain_probabilities, share
 from ntprl.mixture import Mixture
 from ntprl.pretrain import PretrainConfig, pretrain
@@ -36,6 +37,7 @@ def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, ste
     long_probability      mean probability that an answer begins as the long one does, exact (the product of the two)
     chain_accuracy        share of prompts whose chain is likeliest at every token behind those
     link_error            mean probability of a wrong token there
+    peak_gb               the most memory that this process has held so far; NaN where it is not said
     prompt, greedy_answer of the first prompt, as text
     """
     prompts = task.prompts(n, numpy_rng(seed, "evaluation", step), test=True)
@@ -52,6 +54,7 @@ def coin_measures(model: Transformer, task: CoinProblems, n: int, seed: int, ste
         "chain_accuracy": share(hit[:, parting:].all(axis=1)),
         "link_error": float(1 - np.mean(right[:, parting:])),
         "n_eval": n,
+        "peak_gb": (peak_ram() or float("nan")) / GB,
         "prompt": task.text(prompts[0]),
         "greedy_answer": task.text(likeliest[0]),
     }
