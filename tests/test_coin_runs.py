@@ -7,12 +7,23 @@ import torch
 
 from ntprl.book.readings import at_round
 from ntprl.book.run import change, config_hash
+from ntprl.book.store import load, run_facts
 from ntprl.book.sweep import run_one
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
+from ntprl.records import is_recorded, recording
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.studies.coin import claims
-from ntprl.studies.coin.runs import PUBLISHED, CoinContinued, CoinTuned, coin, coin_measures, published
+from ntprl.studies.coin import claims, needs
+from ntprl.studies.coin.runs import (
+    PUBLISHED,
+    CoinContinued,
+    CoinTuned,
+    coin,
+    coin_measures,
+    is_published,
+    made,
+    published,
+)
 from ntprl.studies.coin.tables import CONTINUED, TABLES, TUNED
 from ntprl.tasks.task import PAD, lengths
 
@@ -208,3 +219,51 @@ def test_live_verdicts_say_what_changed():
     said = claims.live_verdicts(spoiled, 0.25, 42)
     assert list(said.values()) == ["not known", "not calibrated", "hardly any", "not half", "some", "2"]
     assert len(at_round(table, "end")) == 1
+
+
+# --- what it takes ---
+
+# One step of fine-tuning at p_cot = .25 on one core of the CPU that CPU_CORE describes: seconds of that core, and the
+# most memory of the process, GB. Measured with seed 100, on a machine that others used too.
+STEP_S, STEP_GB = 8.3, 4.0
+
+
+def test_the_estimate_of_fine_tuning_is_within_a_factor_of_two_of_what_was_measured():
+    row = needs.estimated(PUBLISHED).set_index("phase").loc["sft"]
+    seconds = 3600 * row["training_hours"] / PUBLISHED.pretraining.steps
+    assert 0.5 < seconds / STEP_S < 2
+    assert 0.5 < row["total_gb"] / STEP_GB < 2
+
+
+@pytest.mark.parametrize("name, phase", [("coin_published_thresholds", "sft"), ("coin_published", "rl")])
+def test_recorded_runs_took_what_was_estimated(name, phase):
+    if not is_recorded(name):
+        pytest.skip(f"{name} is not recorded")
+    row = needs.estimated(PUBLISHED).set_index("phase").loc[phase]
+    spent = np.mean([fact["wall_s"] / 3600 for fact in run_facts(recording(name))])
+    assert 0.5 < row["hours"] / spent < 2
+    assert 0.5 < row["total_gb"] / load(recording(name))["peak_gb"].max() < 2
+
+
+def test_what_is_not_recorded_is_not_measured(monkeypatch):
+    monkeypatch.setattr("ntprl.book.store.is_recorded", lambda *_: False)
+    assert needs.measured("coin_published") == "not yet run"
+
+
+# --- as a chapter asks for them ---
+
+
+def test_parity_in_words_needs_the_weights_that_know_the_words(refused):
+    assert is_published("smollm2", "coin") and not is_published("smollm2", "openai/gsm8k") and not is_published("", "")
+    with refused("model = 'gpt2'", "'smollm2' where dataset = 'coin'"):
+        is_published("gpt2", "coin")
+
+
+def test_a_dry_run_leaves_nothing_and_a_run_is_made_once(tmp_path, monkeypatch):
+    run, said = change(coin("smoke"), **SMOKE), []
+    monkeypatch.setattr("ntprl.studies.coin.runs.runs_folder", lambda: tmp_path)
+    assert made(run, dry_run=True, report=said.append)["phase"].tolist() == ["pretraining", "pretraining", "rl", "rl"]
+    assert list(tmp_path.iterdir()) == [] and said[-1].startswith("dry run done")
+    table = made(run, report=said.append)
+    assert (tmp_path / f"{config_hash(run)}.json").is_file()
+    assert made(run, report=said.append).equals(table)  # read, not made again: its seconds are the same

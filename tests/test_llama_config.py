@@ -10,7 +10,9 @@ import yaml
 from ntprl.book.run import config_hash
 from ntprl.llama.config import PRESETS, LlamaConfig, preset
 from ntprl.llama.launch import main, parse
+from ntprl.llama.published import SMOLLM2
 from ntprl.llama.resources import (
+    CPU_CORE,
     LLAMA_3B,
     LLAMA_8B,
     SHAPES,
@@ -40,9 +42,9 @@ def test_presets_are_whole(name):
     run = preset(name)
     assert run.model in SHAPES
     assert run.model.endswith("-Instruct") == name.endswith("-instruct")
-    assert len(run.model_revision) == 40
-    assert run.rollouts % (run.micro * run.gpus) == 0
-    assert run.sft_batch % (run.micro * run.gpus) == 0
+    assert run.model == SMOLLM2 or len(run.model_revision) == 40
+    assert run.rollouts % (run.micro * max(run.gpus, 1)) == 0
+    assert run.sft_batch % (run.micro * max(run.gpus, 1)) == 0
     assert config_hash(LlamaRun(**asdict(run))) != config_hash(LlamaRun(**asdict(replace(run, seed=1))))
 
 
@@ -77,7 +79,9 @@ def test_what_no_preset_or_model_offers_is_refused(refused):
 # --- sizes ---
 
 
-@pytest.mark.parametrize(("shape", "total"), [(LLAMA_3B, 3_212_749_824), (LLAMA_8B, 8_030_261_248)])
+@pytest.mark.parametrize(
+    ("shape", "total"), [(SHAPES[SMOLLM2], 134_515_008), (LLAMA_3B, 3_212_749_824), (LLAMA_8B, 8_030_261_248)]
+)
 def test_parameters_are_those_of_the_published_models(shape, total):
     assert shape.parameters == total
 
@@ -165,6 +169,17 @@ def test_hours_by_hand():
     found = hours(run, LLAMA_3B, a, "sft")
     assert found["million_tokens"] == pytest.approx(0.01)
     assert found["training_hours"] == pytest.approx(8 * 3_212_749_824 * 1e4 / (0.4 * 312e12) / 3600)
+
+
+def test_writing_takes_a_step_a_token_or_as_long_as_it_computes():
+    """Two operations a parameter for each token of each answer, where these take longer than reading the weights."""
+    run = preset("llama-3.2-3b", rl_steps=1, completion_length=100)  # 16 prompts x 8 answers
+    slow = replace(Assumptions(), peak_tflops=0.1, utilisation=0.5)
+    seconds = 3600 * hours(run, LLAMA_3B, slow, "rl")["rollout_hours"]
+    assert seconds == pytest.approx(128 * 100 * 2 * 3_212_749_824 / 0.05e12)
+    floor = 3600 * hours(run, LLAMA_3B, replace(Assumptions(), step_floor_s=1.0), "rl")["rollout_hours"]
+    assert floor == pytest.approx(100)
+    assert estimate(preset("smollm2")).equals(estimate(preset("smollm2"), CPU_CORE))
 
 
 @presets

@@ -7,12 +7,19 @@ Chosen by one run with seed 100 that is in no table, and by one of another progr
 from ntprl.book.recording import Recording, grid
 from ntprl.book.run import as_kind, change
 from ntprl.studies.coin import CHAPTER
-from ntprl.studies.coin.runs import PUBLISHED, CoinContinued, CoinTuned
+from ntprl.studies.coin.runs import PUBLISHED, CoinContinued, CoinTuned, coin
 
 TUNED = change(as_kind(PUBLISHED, CoinTuned, CoinTuned.kind), rl=None, n_eval=96)
 CONTINUED = as_kind(PUBLISHED, CoinContinued, CoinContinued.kind)
 
 TABLES = (
+    Recording(
+        "coin_seeds",
+        "Does the live run of chapter 07 give the same verdicts for every seed?",
+        CHAPTER,
+        grid(coin(), seed=range(5)),
+        "not yet measured; 15 minutes on two CPU cores",
+    ),
     # C17c. Predicted: P(long) within .05 of .25 before RL (mean over seeds), hardly a greedy answer long, about half of
     # them right; greedy accuracy above .9 and the chain's length after 8 rounds, in every run.
     Recording(
