@@ -242,7 +242,8 @@ def test_recorded_runs_took_what_was_estimated(name, phase):
     row = needs.estimated(PUBLISHED).set_index("phase").loc[phase]
     spent = np.mean([fact["wall_s"] / 3600 for fact in run_facts(recording(name))])
     assert 0.5 < row["hours"] / spent < 2
-    assert 0.5 < row["total_gb"] / load(recording(name))["peak_gb"].max() < 2
+    rows = load(recording(name))
+    assert "peak_gb" not in rows or 0.5 < row["total_gb"] / rows["peak_gb"].max() < 2
 
 
 def test_what_is_not_recorded_is_not_measured(monkeypatch):

@@ -56,5 +56,5 @@ def measured(name: str) -> str:
     if not store.is_recorded(found):
         return "not yet run"
     spent = [fact["wall_s"] / 3600 for fact in store.run_facts(found)]
-    peak = store.load(found)["peak_gb"].max()
-    return f"{min(spent):.2f} to {max(spent):.2f} hours, {peak:.1f} GB at most"
+    text, rows = f"{min(spent):.2f} to {max(spent):.2f} hours", store.load(found)
+    return text + (f", {rows['peak_gb'].max():.1f} GB at most" if "peak_gb" in rows else "")

@@ -18,7 +18,7 @@ TABLES = (
         "Does the live run of chapter 07 give the same verdicts for every seed?",
         CHAPTER,
         grid(coin(), seed=range(5)),
-        "not yet measured; 15 minutes on two CPU cores",
+        "not yet measured; 10 minutes on two CPU cores",
     ),
     # C17c. Predicted: P(long) within .05 of .25 before RL (mean over seeds), hardly a greedy answer long, about half of
     # them right; greedy accuracy above .9 and the chain's length after 8 rounds, in every run.
@@ -27,7 +27,7 @@ TABLES = (
         "SmolLM2-135M-Instruct on parity in words, p_cot = .25: do both phases show?",
         CHAPTER,
         grid(PUBLISHED, seed=range(3)),
-        "not yet measured; two hours on one CPU core",
+        "not yet measured; an hour on one CPU core, by estimate",
     ),
     # O21. Predicted: without long demonstrations, and with a coin for a reward, RL adds less than .2 to greedy
     # accuracy, and fewer than half of the greedy answers are long after it, in every run.
@@ -36,7 +36,7 @@ TABLES = (
         "SmolLM2-135M-Instruct: what does RL do without long demonstrations, and with a coin for a reward?",
         CHAPTER,
         (*grid(PUBLISHED, p_cot=(0.0,), seed=range(2)), *grid(PUBLISHED, reward=("coin",), seed=range(2))),
-        "not yet measured; 100 minutes on one CPU core, from the starts of `coin_published`",
+        "not yet measured; an hour on one CPU core, from the starts of `coin_published`",
     ),
     # O22. Predicted: greedy answers turn long within .05 of m/(1 + m): of 1/3 here ...
     Recording(
@@ -44,7 +44,7 @@ TABLES = (
         "SmolLM2-135M-Instruct, fine-tuning alone: at which p_cot do greedy answers turn long?",
         CHAPTER,
         grid(TUNED, p_cot=(0.1, 0.2, 0.3, 0.35, 0.4, 0.5), seed=range(2)),
-        "not yet measured; 100 minutes on one CPU core",
+        "not yet measured; two hours on one CPU core",
     ),
     # ... and of 1/2 here, where short answers are marked
     Recording(
@@ -69,6 +69,6 @@ TABLES = (
         "SmolLM2-135M-Instruct at p_cot of .1 and .5: what do both phases do?",
         CHAPTER,
         grid(change(PUBLISHED, rounds=16), p_cot=(0.1, 0.5), seed=range(2)),
-        "not yet measured; three hours on one CPU core",
+        "not yet measured; two hours on one CPU core",
     ),
 )
