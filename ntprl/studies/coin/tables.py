@@ -13,8 +13,8 @@ TUNED = change(as_kind(PUBLISHED, CoinTuned, CoinTuned.kind), rl=None, n_eval=96
 CONTINUED = as_kind(PUBLISHED, CoinContinued, CoinContinued.kind)
 
 TABLES = (
-    # Size and steps were chosen with seeds 0, 100 and 101. With these, the chain was known in time for 0 and too late for
-    # 101, so that not every seed is expected to say the same.
+    # Size and steps were chosen with seeds 0, 100 and 101. With these, the chain was known in time for 0, and too late
+    # for 101: not every seed is expected to say the same.
     Recording(
         "coin_seeds",
         "Does the live run of chapter 07 give the same verdicts for every seed?",
