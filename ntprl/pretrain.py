@@ -6,6 +6,7 @@ constant one leaves the stop probability wandering around its calibrated value; 
 clipped at norm 1.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from ntprl.seeds import numpy_rng
 from ntprl.tasks.task import PAD, Demonstrations
 from ntprl.transformer import Transformer
 
+CHECKPOINT_S = 240  # seconds without a checkpoint after which one is due, for models whose steps take long
 ENOUGH = "enough"  # a row of the log with this key set ends the training
 # (steps done, model, loss of the last step or None before the first) -> a row for the log, or None
 Callback = Callable[[int, Transformer, torch.Tensor | None], dict | None]
@@ -112,11 +114,12 @@ def pretrain(
     Step s draws from the generator (seed, data, s). The callback is asked before the first step and
     after each; a row of its with ENOUGH set ends the training there. If `checkpoint_path` exists, training
     goes on from it, to the same weights and log, bit for bit, as a run that was never stopped (same machine,
-    same number of threads). Raises InputError if the checkpoint belongs to another run.
+    same number of threads). It is written every `checkpoint_every` steps, or sooner where these take longer than
+    CHECKPOINT_S. Raises InputError if the checkpoint belongs to another run.
     """
     optimizer = make_optimizer(model, config.lr, config.weight_decay)
     identity = {"seed": seed, "p_cot": mixture.p_cot, "task": repr(mixture.task), "pretrain": asdict(config)}
-    first, log = 0, []
+    first, log, written = 0, [], time.monotonic()
 
     def report(done: int, loss: torch.Tensor | None) -> None:
         row = None if callback is None else callback(done, model, loss)
@@ -140,6 +143,8 @@ def pretrain(
         take_step(model, optimizer, loss, learning_rate(config, step))
         done = step + 1
         report(done, loss.detach())
-        if checkpoint_path is not None and (done % checkpoint_every == 0 or done == config.steps or is_enough()):
+        due = done % checkpoint_every == 0 or time.monotonic() - written > CHECKPOINT_S
+        if checkpoint_path is not None and (due or done == config.steps or is_enough()):
             checkpoint.save(checkpoint_path, model, optimizer, step=done, log=log, **identity)
+            written = time.monotonic()
     return log

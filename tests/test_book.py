@@ -150,8 +150,8 @@ def bad_bootstrap(notebook, text):
     first = code_cells(notebook)[0]
     problems = [] if "remove-cell" in first.metadata.get("tags", []) else ["first code cell: no tag remove-cell"]
     parts = ("ntprl.llama", "ntprl.studies.words")
-    needs_llama = any(part in cell.source for cell in code_cells(notebook)[1:] for part in parts)
-    bootstrap = BOOTSTRAP.replace("ntprl @", "ntprl[llama] @") if needs_llama else BOOTSTRAP
+    needs_words = any(part in cell.source for cell in code_cells(notebook)[1:] for part in parts)
+    bootstrap = BOOTSTRAP.replace("ntprl @", "ntprl[words] @") if needs_words else BOOTSTRAP
     if [line for line in first.source.splitlines() if line.strip()] != bootstrap.splitlines():
         problems.append(f"the first code cell is not the Colab bootstrap of {PROJECT['version']}:\n{bootstrap}")
     return problems

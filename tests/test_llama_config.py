@@ -10,18 +10,23 @@ import yaml
 from ntprl.book.run import config_hash
 from ntprl.llama.config import PRESETS, LlamaConfig, preset
 from ntprl.llama.launch import main, parse
+from ntprl.llama.published import SMOLLM2
 from ntprl.llama.resources import (
+    CPU_CORE,
     LLAMA_3B,
     LLAMA_8B,
     SHAPES,
     Assumptions,
     Shape,
     estimate,
+    free_ram,
     hours,
     launch_command,
     memory,
     model_shape,
+    peak_ram,
     require_gpus,
+    require_ram,
 )
 from ntprl.llama.run import LlamaRun
 
@@ -37,9 +42,9 @@ def test_presets_are_whole(name):
     run = preset(name)
     assert run.model in SHAPES
     assert run.model.endswith("-Instruct") == name.endswith("-instruct")
-    assert len(run.model_revision) == 40
-    assert run.rollouts % (run.micro * run.gpus) == 0
-    assert run.sft_batch % (run.micro * run.gpus) == 0
+    assert run.model == SMOLLM2 or len(run.model_revision) == 40
+    assert run.rollouts % (run.micro * max(run.gpus, 1)) == 0
+    assert run.sft_batch % (run.micro * max(run.gpus, 1)) == 0
     assert config_hash(LlamaRun(**asdict(run))) != config_hash(LlamaRun(**asdict(replace(run, seed=1))))
 
 
@@ -74,7 +79,9 @@ def test_what_no_preset_or_model_offers_is_refused(refused):
 # --- sizes ---
 
 
-@pytest.mark.parametrize(("shape", "total"), [(LLAMA_3B, 3_212_749_824), (LLAMA_8B, 8_030_261_248)])
+@pytest.mark.parametrize(
+    ("shape", "total"), [(SHAPES[SMOLLM2], 134_515_008), (LLAMA_3B, 3_212_749_824), (LLAMA_8B, 8_030_261_248)]
+)
 def test_parameters_are_those_of_the_published_models(shape, total):
     assert shape.parameters == total
 
@@ -164,6 +171,17 @@ def test_hours_by_hand():
     assert found["training_hours"] == pytest.approx(8 * 3_212_749_824 * 1e4 / (0.4 * 312e12) / 3600)
 
 
+def test_writing_takes_a_step_a_token_or_as_long_as_it_computes():
+    """Two operations a parameter for each token of each answer, where these take longer than reading the weights."""
+    run = preset("llama-3.2-3b", rl_steps=1, completion_length=100)  # 16 prompts x 8 answers
+    slow = replace(Assumptions(), peak_tflops=0.1, utilisation=0.5)
+    seconds = 3600 * hours(run, LLAMA_3B, slow, "rl")["rollout_hours"]
+    assert seconds == pytest.approx(128 * 100 * 2 * 3_212_749_824 / 0.05e12)
+    floor = 3600 * hours(run, LLAMA_3B, replace(Assumptions(), step_floor_s=1.0), "rl")["rollout_hours"]
+    assert floor == pytest.approx(100)
+    assert estimate(preset("smollm2")).equals(estimate(preset("smollm2"), CPU_CORE))
+
+
 @presets
 def test_presets_fit_by_estimate(name):
     table = estimate(name)
@@ -230,3 +248,16 @@ def test_bad_arguments_end_in_one_line(capsys, words, said):
     assert main(words) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1
+
+
+def test_main_memory_is_what_the_machine_says(refused, monkeypatch):
+    resource = pytest.importorskip("resource")
+    if (free := free_ram()) is None:
+        pytest.skip("only Linux says")
+    assert 1e8 < free < 1e14
+    assert peak_ram() == pytest.approx(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, rel=0.05)
+    require_ram(0.001, "a small thing")
+    with refused("training smollm2 needs about 1000000 GB", "are free"):
+        require_ram(1e6, "training smollm2")
+    monkeypatch.setattr("ntprl.llama.resources._said_by_linux", lambda *names: None)
+    require_ram(1e6, "where nothing is said")

@@ -71,10 +71,10 @@ def test_multiplication_takes_its_parameters(tmp_path):
 
 
 @slow
-def test_word_problems_take_their_parameters(tmp_path):
+def test_parity_in_words_takes_its_parameters(tmp_path):
     code, text, _ = run(tmp_path, "07_llama", "profile=smoke", "p_cot=0.5", "steps=10")
     assert code == 0
-    assert "problems of 2 to 3 steps, p_cot = 0.5, seed 0, profile smoke" in text
+    assert "3 people, p_cot = 0.5, seed 0, profile smoke" in text
     assert "10 steps of 16 demonstrations" in text
 
 
@@ -92,7 +92,7 @@ def test_a_dry_run_goes_through_both_phases_by_trl(tmp_path):
     code, text, _ = run(tmp_path, "07_llama", f"model={tmp_path / 'model'}", f"dataset={tmp_path}", "dry_run=True")
     assert code == 0
     assert "sft: 1 step" in text and "rl: 1 step" in text and "dry run done" in text
-    assert "problems of" not in text  # instead of the rest of the page
+    assert "people, p_cot" not in text  # instead of the rest of the page
 
 
 @slow
@@ -126,7 +126,7 @@ BAD = [
         NOT_ALLOWED.format(
             "preset = 'llama-4'",
             "preset",
-            "one of llama-3.1-8b, llama-3.1-8b-instruct, llama-3.2-3b, llama-3.2-3b-instruct",
+            "one of llama-3.1-8b, llama-3.1-8b-instruct, llama-3.2-3b, llama-3.2-3b-instruct, smollm2",
         ),
     ),
     (
@@ -134,6 +134,7 @@ BAD = [
         "model=/no/such/folder",
         "InputError: gpus = 1, but this machine has 0: run it elsewhere, or try the path here with dry_run = True",
     ),
+    ("07_llama", "dataset=coin", NOT_ALLOWED.format("model = ''", "model", "'smollm2' where dataset = 'coin'")),
     ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),
     ("03_linear_chain", "p_cot=1.0", NOT_ALLOWED.format("p_cot = 1.0", "p_cot", "a number above 0 and below 1")),
     (

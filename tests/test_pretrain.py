@@ -200,6 +200,21 @@ def test_checkpoints_and_callbacks_do_not_change_the_run(tmp_path):
     assert torch.equal(weights(plain), weights(watched))
 
 
+def test_steps_that_take_long_are_kept_sooner(tmp_path, monkeypatch):
+    """A run killed before its first regular checkpoint loses no more than the seconds allowed."""
+    for seconds, kept in ((1e9, False), (0.0, True)):
+        monkeypatch.setattr("ntprl.pretrain.CHECKPOINT_S", seconds)
+
+        def die(step: int, model: Transformer, loss: torch.Tensor | None) -> None:
+            if step == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(fresh(), MIXTURE, SHORT, 3, die, tmp_path / "c", checkpoint_every=100)
+        assert (tmp_path / "c").is_file() == kept
+    assert len(pretrain(fresh(), MIXTURE, SHORT, 3, note_loss, tmp_path / "c")) == SHORT.steps - 2
+
+
 def test_another_seed_is_another_run():
     one, other = fresh(), fresh()
     pretrain(one, MIXTURE, SHORT, 3)

@@ -21,6 +21,7 @@ from ntprl.book.run import LATER, Run, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one
 from ntprl.studies.catalogue import TABLES
+from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
 from ntprl.studies.limits.runs import UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
@@ -321,6 +322,8 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_baselines(recording, table)
     elif isinstance(recording.configs[0], SecondPhase):
         check_second_phase(recording, table)
+    elif isinstance(recording.configs[0], CoinRun) and "prompt" in table:
+        check_coins(recording, table)
     elif isinstance(recording.configs[0], TrlRun):
         is_rl = table["phase"] == "rl"
         check_pretraining(recording, table[~is_rl].drop(columns=["phase", "long_probability"]))
@@ -390,6 +393,24 @@ def check_baselines(recording: Recording, table: pd.DataFrame) -> None:
         assert all(sizes.pop(method) == rounds for method in ("rl", "continue", "reweighted", "long only"))
         forced = {"forced": [1]} if isinstance(config.task, Parity) else {}
         assert sizes == {"majority": list(SAMPLES), "best of": list(SAMPLES)} | forced
+
+
+def check_coins(recording: Recording, table: pd.DataFrame) -> None:
+    """Parity in words: what other tables have, and more; or next-token training in place of RL."""
+    own = {"first_probability": rate(), "go_on_probability": rate(nullable=True), "prompt": pa.Column(str)}
+    own |= {"greedy_answer": pa.Column(str, nullable=True)}  # an answer may be empty
+    pa.DataFrameSchema(own).validate(table[table["greedy_accuracy"].notna()])
+    table = table.drop(columns=[*own, "peak_gb"], errors="ignore")
+    if isinstance(recording.configs[0], CoinContinued):
+        is_first = table["phase"] == "pretraining"
+        check_pretraining(recording, table[is_first].drop(columns=["phase", "long_probability"]))
+        for config, rows in runs_of(recording, table[~is_first]):
+            assert (rows["phase"] == "continued").all()
+            assert rows["step"].tolist() == [0, config.rl.rounds * config.rl.rollouts // config.pretraining.batch]
+    elif isinstance(recording.configs[0], CoinTuned):
+        check_pretraining(recording, table.drop(columns="long_probability"))
+    else:
+        check_table(recording, table)
 
 
 CHAIN_RATES = ("chain", "short", "long", "stop", "r_cot", "r_e2e", "unresolved")
@@ -523,6 +544,23 @@ def test_recorded_tables_are_what_they_claim_to_be(recording):
         assert facts["origin"] == "measured here"
         assert len(facts["commit"]) == 40
         assert facts["wall_s"] >= 0  # to a tenth of a second
+
+
+@pytest.mark.parametrize("name", ["coin_published", "coin_published_continued", "coin_published_marked"])
+def test_tables_of_parity_in_words_are_checked(name, tmp_path):
+    pytest.importorskip("transformers")
+    tiny = records.recording(name, "smoke")
+    tiny = replace(tiny, configs=tuple(change(config, width=16, people=2) for config in tiny.configs[:2]))
+    for config in tiny.configs:
+        run_one(config, tmp_path)
+    promote(tiny, tmp_path, tmp_path)
+    table = load(tiny, tmp_path)
+    check_table(tiny, table)
+    spoiled = [table.drop(columns="link_error"), table.assign(step=table["step"] + 1), table.iloc[1:]]
+    spoiled += [table.assign(first_probability=1.5), table.assign(more=1.0)][: 1 if name == "coin_published" else 2]
+    for each in spoiled:
+        with pytest.raises((AssertionError, KeyError, pa.errors.SchemaError, pa.errors.SchemaErrors)):
+            check_table(tiny, each)
 
 
 def test_every_recorded_file_belongs_to_a_recording():

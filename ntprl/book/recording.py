@@ -1,7 +1,7 @@
 """What a recording is: a table that the book wants, and the runs it is made of."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -58,7 +58,9 @@ SMALL |= dict(calibration_steps=4)
 
 
 def rehearsed(config: Config) -> Config:
-    """The same kind of run, in seconds; published weights become a dry run."""
+    """The same kind of run, in seconds; published weights become a dry run, or random ones."""
+    if isinstance(config, Run):
+        config = replace(config, model=config.model.rehearsed())
     known = flat(config)
     if "dry_run" in known:
         return change(config, dry_run=True, dataset="generated")

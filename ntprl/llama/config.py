@@ -89,8 +89,13 @@ EIGHT_B_INSTRUCT = dict(
 )
 ONE_GPU: dict = dict(gpus=1)  # 80 GB
 EIGHT_GPUS: dict = dict(gpus=8, prompts=32, micro=4, eval_batch=64)  # 80 GB each, weights and optimiser sharded (FSDP)
+# The weights that a package has, for some hours of a CPU.
+ONE_CORE: dict = dict(gpus=0, dtype="float32", checkpointing=False, sft_steps=40, sft_batch=8, sft_lr=5e-5, prompts=2)
+ONE_CORE |= dict(rl_steps=10, warmup=4, n_eval=32, eval_batch=32, sft_every=40, rl_every=10)
+ONE_CORE |= dict(completion_length=200, sft_length=400)
 
 PRESETS: dict[str, dict] = {
+    "smollm2": dict(model="smollm2", model_revision=None) | ONE_CORE,
     "llama-3.2-3b": THREE_B | ONE_GPU,
     "llama-3.2-3b-instruct": THREE_B_INSTRUCT | ONE_GPU,
     "llama-3.1-8b": EIGHT_B | EIGHT_GPUS,

@@ -7,11 +7,14 @@ from ntprl.book.run import ModelConfig, Run, as_kind, change
 from ntprl.errors import require, require_choice, require_integer
 from ntprl.llama.adapter import Llama, LlamaShape, PublishedLlama, PublishedShape
 from ntprl.llama.published import SMOLLM2
+from ntprl.llama.resources import GB, require_ram
 from ntprl.seeds import torch_rng
 from ntprl.tasks.coin import CoinProblems
 from ntprl.tasks.rows import MARK
 from ntprl.tasks.task import Task
 from ntprl.tasks.words import MARKS
+
+TRAINED_BYTES = 40  # for each weight: itself, its gradient and moments, two older copies, and activations
 
 
 @dataclass(frozen=True)
@@ -69,4 +72,10 @@ class PublishedModel(ModelConfig):
         return PublishedShape(self.source, task.vocab_size, task.prompt_length + task.long_length)
 
     def build(self, run: Run, device: str, folder: Path | None) -> Llama:
-        return PublishedLlama(self.shape(run.task), run.task.vocabulary).to(device)
+        model = PublishedLlama(self.shape(run.task), run.task.vocabulary)
+        weights = sum(each.numel() for each in model.parameters())
+        require_ram(TRAINED_BYTES * weights / GB, f"training {self.source}")
+        return model.to(device)
+
+    def rehearsed(self) -> LlamaModel:
+        return LlamaModel()

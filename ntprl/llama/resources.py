@@ -1,4 +1,4 @@
-"""What a run needs: memory, tokens and hours, from parameter counts and stated assumptions. Nothing here is measured.
+"""What a run needs: memory, tokens and hours, from parameter counts and stated assumptions.
 
 P parameters, of which T are trained; g GPUs that share what is trained; c bytes of a number in the computation.
 
@@ -8,7 +8,8 @@ P parameters, of which T are trained; g GPUs that share what is trained; c bytes
     activations            with recomputation one vector a token and layer, and one layer in full
     KV cache               2 x layers x key/value heads x head size x c for each token of each answer being written
     training               6 P operations a token, 2 P more with recomputation, 2 P fewer for frozen weights
-    writing                one step a token, as long as reading the weights takes, and never under a floor
+    writing                one step a token, as long as reading the weights takes, and never under a floor; or
+                           2 P operations a token, if they take longer
 """
 
 import json
@@ -20,6 +21,7 @@ import pandas as pd
 
 from ntprl.errors import InputError, require
 from ntprl.llama.config import DTYPES, LlamaConfig, preset
+from ntprl.llama.published import SMOLLM2
 
 GB = 1e9
 
@@ -62,6 +64,7 @@ class Shape:
 LLAMA_3B = Shape(28, 3072, 24, 8, 128, 8192, 128_256, tied=True)
 LLAMA_8B = Shape(32, 4096, 32, 8, 128, 14_336, 128_256, tied=False)
 SHAPES = {
+    SMOLLM2: Shape(30, 576, 9, 3, 64, 1536, 49_152, tied=True),
     "meta-llama/Llama-3.2-3B": LLAMA_3B,
     "meta-llama/Llama-3.2-3B-Instruct": LLAMA_3B,
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
@@ -86,6 +89,10 @@ class Assumptions:
     prompt_tokens: float = 80  # mean; of GSM8K (235 characters)
     long_tokens: float = 100  # mean of a worked solution with its answer (248 characters)
     short_tokens: float = 6  # mean of an answer alone
+
+
+# One core of a server (Intel, 2023) in float32: a large matrix product and a large copy, measured.
+CPU_CORE = Assumptions(peak_tflops=0.08, bandwidth_gb=18, gpu_gb=16, utilisation=0.8, step_floor_s=0.02, reserve_gb=0.7)
 
 
 def model_shape(model: str) -> Shape | None:
@@ -143,6 +150,7 @@ def memory(run: LlamaConfig, shape: Shape, a: Assumptions, phase: str) -> dict[s
 def hours(run: LlamaConfig, shape: Shape, a: Assumptions, phase: str) -> dict[str, float]:
     """Tokens trained on, and hours of training, of writing rollouts and of evaluating."""
     g, c, parameters = max(run.gpus, 1), DTYPES[run.dtype], shape.parameters
+    compute = a.peak_tflops * 1e12 * a.utilisation  # operations that a GPU does in a second
     if phase == "sft":
         steps, every = run.sft_steps, run.sft_every
         tokens = run.sft_batch * (a.prompt_tokens + run.p_cot * a.long_tokens + (1 - run.p_cot) * a.short_tokens)
@@ -150,14 +158,19 @@ def hours(run: LlamaConfig, shape: Shape, a: Assumptions, phase: str) -> dict[st
         steps, every = run.rl_steps, run.rl_every
         tokens = run.rollouts * (a.prompt_tokens + a.long_tokens)  # as if every answer were long
     per_token = (6 - 2 * bool(run.lora) + 2 * run.checkpointing + 2 * (phase == "rl" and run.beta > 0)) * parameters
-    train = steps * tokens * per_token / (g * a.peak_tflops * 1e12 * a.utilisation)
+    train = steps * tokens * per_token / (g * compute)
     read = (c if run.lora else 4) * parameters / (a.bandwidth_gb * GB * a.bandwidth_share)
     gather = c * parameters * (g - 1) / g / (a.link_gb * GB)
     slow = max(a.step_floor_s, read / g + gather)
     fast = max(a.vllm_floor_s, c * parameters / (a.bandwidth_gb * GB * a.bandwidth_share))
-    write = steps * run.completion_length * (fast if run.vllm else slow) if phase == "rl" else 0
+
+    def writing(answers: float, step: float) -> float:
+        """Seconds in which each GPU writes that many answers: a step a token, or as long as it computes."""
+        return max(run.completion_length * step, 2 * parameters * answers * run.completion_length / compute)
+
+    write = steps * writing(run.rollouts / g, fast if run.vllm else slow) if phase == "rl" else 0
     batches = -(-run.n_eval // (run.eval_batch * g))
-    evaluate = (1 + -(-steps // every)) * 2 * batches * run.completion_length * slow  # greedy and sampled
+    evaluate = (1 + -(-steps // every)) * 2 * batches * writing(run.eval_batch, slow)  # greedy and sampled
     parts = {"training_hours": train / 3600, "rollout_hours": write / 3600, "evaluation_hours": evaluate / 3600}
     total = sum(parts.values())
     return {"million_tokens": steps * tokens / 1e6} | parts | {"hours": total, "gpu_hours": g * total}
@@ -168,8 +181,8 @@ def estimate(run: LlamaConfig | str, assumptions: Assumptions | None = None) -> 
 
     run  a preset's name or a configuration whose model is known by name or is a local folder
     """
-    a = assumptions or Assumptions()
     run = preset(run) if isinstance(run, str) else run
+    a = assumptions or (CPU_CORE if run.gpus == 0 else Assumptions())
     shape = model_shape(run.model)
     require(shape is not None, "model", run.model, f"one of {', '.join(SHAPES)}, or a local folder with a config.json")
     billions = {
@@ -177,7 +190,7 @@ def estimate(run: LlamaConfig | str, assumptions: Assumptions | None = None) -> 
         "trained_billion": (shape.adapters(run.lora) if run.lora else shape.parameters) / 1e9,
     }
     rows = [
-        {"phase": phase, "gpus": max(run.gpus, 1)}
+        {"phase": phase, "gpus": run.gpus}
         | billions
         | memory(run, shape, a, phase)
         | {"gpu_gb": a.gpu_gb}
@@ -228,6 +241,35 @@ def require_gpus(run: LlamaConfig, free: list[int] | None = None, processes: int
         raise InputError(
             f"{run.model} needs about {total:.0f} GB on each of {run.gpus} GPUs by estimate, and {smallest:.0f} GB are "
             "free: lower micro, eval_batch or prompts, set lora = 16, or take more GPUs"
+        )
+
+
+def _said_by_linux(path: str, name: str) -> float | None:
+    """A size from a file of /proc, in bytes; None where there is none."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def free_ram() -> float | None:
+    """Bytes of main memory that are free or can be freed, where Linux says so; None elsewhere."""
+    return _said_by_linux("/proc/meminfo", "MemAvailable")
+
+
+def peak_ram() -> float | None:
+    """The most bytes of main memory that this process has held so far, where Linux says so; None elsewhere."""
+    return _said_by_linux("/proc/self/status", "VmHWM")
+
+
+def require_ram(gb: float, what: str) -> None:
+    """Raise an InputError if this machine has less main memory to give; nothing is known where it does not say."""
+    free = free_ram()
+    if free is not None and free < gb * GB:
+        raise InputError(
+            f"{what} needs about {gb:.0f} GB of memory, and {free / GB:.1f} GB are free: end other programs, "
+            "or take a machine with more"
         )
 
 

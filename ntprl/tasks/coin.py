@@ -80,6 +80,11 @@ class CoinProblems:
     def short_length(self) -> int:
         return 3 if self.marked else 2
 
+    @property
+    def parting(self) -> int:
+        """Tokens of an answer that decide whether it is long: its first, or, where both may begin alike, two."""
+        return 1 if self.marked else 2
+
     def prompts(self, n: int, rng: np.random.Generator, test: bool = False) -> np.ndarray:
         """n fresh problems of the training or of the test part, (n, P). Each person turns with probability 1/2."""
         rows: list[list[int]] = []
