@@ -15,24 +15,25 @@ START_COLORS = (RED, PURPLE, ORANGE, GREEN, BLUE, "black")
 
 
 def weights(model: LinearChain, best: LinearChain) -> None:
-    """Weights of the first head, the stop and the last link: trained as bars, the population's as dashes."""
+    """Weights of the first head, the stop and the last link: trained as bars, the population's as dashes.
+
+    The features that decide are in colour and named; those that ought to have no weight are grey.
+    """
     d = model.d
     heads = (
-        ("first token", model.first, best.first, (0,)),
-        ("stop", model.stop, best.stop, (0, d, 2 * d, 2 * d + 1)),
-        (f"link {d}", model.links[-1], best.links[-1], (0, d, 2 * d)),
+        ("first token", model.first, best.first, {0: "$x_1$"}),
+        ("stop or go on", model.stop, best.stop, {d: "$y_1x_1$", 2 * d + 1: "1"}),
+        (f"link {d}", model.links[-1], best.links[-1], {2 * d - 1: f"$y_{{{d - 1}}}x_{{{d}}}$"}),
     )
-    names = {0: r"$x$", d: r"$y_{l-1}x$", 2 * d: r"$y$", 2 * d + 1: "1"}
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.8), width_ratios=[1, 2, 2.4])
-    for ax, (title, trained, ideal, groups) in zip(axes, heads, strict=True):
+    for ax, (title, trained, ideal, decide) in zip(axes, heads, strict=True):
         at = np.arange(len(trained))
-        ax.bar(at, trained, color=BLUE, width=0.7, label="SGD")
-        ax.hlines(ideal, at - 0.45, at + 0.45, color="black", lw=1.6, label="population", zorder=3)
-        ax.set_xticks(groups, [names[group] for group in groups])
+        ax.bar(at, trained, color=[BLUE if i in decide else GREY for i in at], width=0.7)
+        ax.hlines(ideal, at - 0.45, at + 0.45, color="black", lw=1.6, zorder=3)
+        ax.set_xticks(list(decide), list(decide.values()))
         ax.set_title(title, fontsize="medium")
         ax.grid(axis="x", visible=False)
     axes[0].set_ylabel("weight")
-    axes[1].legend(loc="upper left", fontsize="small", handlelength=1)
 
 
 def theorem_1(table: pd.DataFrame) -> None:
@@ -54,7 +55,7 @@ def theorem_1(table: pd.DataFrame) -> None:
     mark_threshold(right, 2)
     for ax in (left, right):
         ax.set_xlabel(r"$p_{cot}$")
-    left.legend(loc="upper left", fontsize="small", handlelength=1)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small", handlelength=1)
 
 
 def error_by_samples(table: pd.DataFrame, proved: dict[int, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -66,7 +67,7 @@ def error_by_samples(table: pd.DataFrame, proved: dict[int, tuple[np.ndarray, np
         if d in proved:
             ax.loglog(*proved[d], color=color, ls="--", lw=1.4)
     ax.set(xlabel="samples", ylabel="error on the worst input")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.31, 1), fontsize="small", title="measured")
+    fig.legend(loc="outside lower center", ncols=4, fontsize="small", handlelength=1)
     ax.annotate("proved (dashed)", (0.98, 0.93), xycoords="axes fraction", ha="right", color="#555555")
 
 
@@ -86,7 +87,26 @@ def theorem_2(table: pd.DataFrame) -> None:
     right.axhline(1 / 2, color=GREY, ls=":")
     rate_axis(left, "P(long)")
     right.set(yscale="log", ylabel="odds of long")
-    left.legend(title=r"$p_0$", loc="lower right", fontsize="small", handlelength=1)
+    handles, labels = left.get_legend_handles_labels()
+    fig.legend(handles, labels, title=r"$p_0$", loc="outside lower center", ncols=6, fontsize="small", handlelength=1)
+
+
+def odds_growth(measured: pd.DataFrame, ridge: pd.DataFrame) -> None:
+    """By how much a round multiplies the odds of long, and of a right chain, against P(long) before the round.
+
+    `measured` and `ridge` have the columns long, factor and right; one dot a round, ridge alone as dashes.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharex=True, sharey=True)
+    panels = (("factor", "all long answers", PURPLE), ("right", "right chains", GREEN))
+    for ax, (column, title, color) in zip(axes, panels, strict=True):
+        ax.axhline(2, color=GREY, ls=":")
+        ax.plot(ridge["long"], ridge[column], color="black", ls="--", lw=1)
+        ax.scatter(measured["long"], measured[column], color=color, s=24, alpha=0.75, lw=0, zorder=3)
+        ax.set(xscale="logit", xlabel="P(long) before the round", ylim=(0.9, 2.6), xlim=(0.009, 0.985))
+        ax.set_xticks([0.01, 0.1, 0.5, 0.9, 0.97], [".01", ".1", ".5", ".9", ".97"])
+        ax.minorticks_off()
+        ax.set_title(title, fontsize="medium")
+    axes[0].set_ylabel("growth of the odds")
 
 
 def rare(table: pd.DataFrame) -> None:
@@ -105,7 +125,7 @@ def rare(table: pd.DataFrame) -> None:
     ax.axhline(0.5, color=GREY, ls=":")
     rate_axis(ax, "right greedy answers\nafter STaR")
     ax.set(xlabel="d", xticks=sorted(end["d"].unique()))
-    ax.legend(loc="center left", bbox_to_anchor=(0, 0.72), fontsize="small")
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
 
 
 def beside_transformer(chain: pd.DataFrame, transformer: pd.DataFrame, star: pd.DataFrame, rl: pd.DataFrame) -> None:
@@ -132,4 +152,4 @@ def beside_transformer(chain: pd.DataFrame, transformer: pd.DataFrame, star: pd.
         ax.set_xlabel(r"$p_{cot}$" if ax is not right else "round of STaR")
     mark_threshold(middle, 2)
     right.locator_params(axis="x", integer=True)
-    left.legend(loc="upper left", fontsize="small", handlelength=1)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LogNorm
 
 from ntprl import theory
 from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
@@ -30,17 +29,25 @@ def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.
     axes[0, 1].legend(loc="lower right", fontsize="small", handlelength=1)
 
 
-def length_map(length_share: np.ndarray) -> None:
-    """Share of sampled answers at each length, one column a round; (rounds + 1, L + 2), logarithmic."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
-    shown = np.where(length_share > 0, length_share, np.nan).T
-    mesh = ax.pcolormesh(
-        np.arange(len(length_share)), np.arange(shown.shape[0]), shown, cmap="viridis_r", norm=LogNorm(1e-3, 1)
-    )
-    ax.set(xlabel="round", ylabel="tokens before EOS")
+def length_areas(length_share: np.ndarray, short: int, long: int) -> None:
+    """Shares of sampled answers that are long, short, or of another length, stacked, round by round.
+
+    length_share: (rounds + 1, L + 2), the share at each number of tokens before EOS; short, long: those of the task.
+    """
+    kinds = {
+        f"long: {long} tokens": (length_share[:, long], BLUE),
+        "another length": (1 - length_share[:, long] - length_share[:, short], GREY),
+        f"short: {short} token{'' if short == 1 else 's'}": (length_share[:, short], ORANGE),
+    }
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.9))
+    shares, colors = zip(*kinds.values(), strict=True)
+    ax.stackplot(np.arange(len(length_share)), *shares, colors=colors, labels=list(kinds), alpha=0.85, lw=0)
+    ax.set(xlabel="round", xlim=(0, len(length_share) - 1))
     ax.locator_params(axis="x", integer=True)
+    rate_axis(ax, "share of sampled answers")
+    ax.set_ylim(0, 1)
     ax.grid(False)
-    fig.colorbar(mesh, label="share of answers")
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
 
 
 def reweighting(rl: pd.DataFrame) -> None:
