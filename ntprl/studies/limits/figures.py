@@ -20,7 +20,7 @@ def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
     names = [name for name in ALGORITHMS if name in set(rl["algorithm"])]
     rewards = sorted(rl["reward"].unique(), reverse=True)
     fig, axes = plt.subplots(
-        len(rewards), len(names), figsize=(WIDTH, 1.95 * len(rewards) + 0.5), sharex=True, sharey=True, squeeze=False
+        len(rewards), len(names), figsize=(WIDTH, 1.6 * len(rewards) + 0.5), sharex=True, sharey=True, squeeze=False
     )
     for row, reward in enumerate(rewards):
         for column, name in enumerate(names):
@@ -44,7 +44,7 @@ def takeoff(rounds: pd.DataFrame) -> None:
 
     `rounds` has one row a run: p_cot, algorithm, seed, takeoff (NaN: never within the run).
     """
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.8))
     for shift, (name, part) in enumerate(rounds.groupby("algorithm")):
         x = np.log2((1 - part["p_cot"]) / (2 * part["p_cot"]))
         color = method_color(name)
@@ -62,7 +62,7 @@ def loose_links(rl: pd.DataFrame) -> None:
     """Mean probability of a wrong link at temperature 1, by round, means over seeds: after rounds sampled hot, and with
     both denominators of GRPO. Solid, end-to-end reward; dashed, chain reward.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.9), sharey=True)
     panels = (("sampled at temperature 1.5", 1.5, PAPER_ALGORITHMS), ("GRPO, temperature 1", 1.0, DENOMINATORS))
     for ax, (title, tau, names) in zip(axes, panels, strict=True):
         for name in names:
@@ -87,7 +87,7 @@ def start_plane(before: pd.DataFrame, last: pd.DataFrame) -> None:
     """
     runs = before.set_index("run")[["chain_accuracy"]].join(last.set_index("run")[["greedy_accuracy", "greedy_long"]])
     hollow, long = is_hollow(runs), runs["greedy_long"] > 0.5
-    fig, ax = plt.subplots(figsize=(0.8 * WIDTH, 3.7))
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
     ax.axhspan(0.4, 0.6, color=RED, alpha=0.1, lw=0)
     ax.text(0.76, 0.62, "long and wrong, if filled", color=RED, ha="center", fontsize="small")
     ax.axhline(0.5, color=GREY, ls=":")
@@ -111,7 +111,7 @@ def unknown_links(start: pd.DataFrame, end: pd.DataFrame) -> None:
     """What a long answer earns before RL, against how many links the start lacks, for both rewards; one dot a run,
     filled if RL rescued it. Dashes: 1/2 and 2^-k. `start` and `end` have one row a run, by run.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.3), sharex=True, sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.9), sharex=True, sharey=True)
     rescued = end["greedy_accuracy"] > RECOVERED
     for ax, (reward, title) in zip(axes, REWARD_NAMES.items(), strict=True):
         part = start[start["reward"] == reward]
@@ -138,7 +138,7 @@ def drift(start: pd.DataFrame, end: pd.DataFrame) -> None:
 
     Orange: it ends long and at chance. Black, the mean over runs.
     """
-    fig, ax = plt.subplots(figsize=(0.7 * WIDTH, 3.6))
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.8))
     hollow = is_hollow(end)
     for seed in start.index:
         color = RED if hollow[seed] else GREY
@@ -155,7 +155,7 @@ def drift(start: pd.DataFrame, end: pd.DataFrame) -> None:
 
 def first_long(start: pd.DataFrame, last: pd.DataFrame) -> None:
     """p_cot = 2^-d: samples until the first long answer beside 2^d, and what RL reaches. One dot a run."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.1), sharex=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8), sharex=True)
     d = np.array(sorted(start["d"].unique()))
     left.semilogy(d, 2.0**d, color="black", ls="--", lw=1, label=r"$2^d$")
     left.scatter(start["d"], 1 / start["long_probability"], color=PURPLE, s=26, alpha=0.75, lw=0, zorder=3)
@@ -173,7 +173,7 @@ def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame) -> None:
     """P(long) by round of STaR beside the recursion from the measured start: trained to calibration, one line a seed;
     and with one optimiser step a round, mean and range over seeds.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.5), sharey=True, width_ratios=[1.2, 1])
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), sharey=True, width_ratios=[1.2, 1])
     for (p_0, part), color in zip(calibrated.groupby("p_cot"), (RED, GREEN, BLUE), strict=False):
         n = np.arange(part["step"].max() + 1)
         start = part.loc[part["step"] == 0, "long_probability"].mean()

@@ -53,7 +53,7 @@ def length_areas(length_share: np.ndarray, short: int, long: int) -> None:
 def reweighting(rl: pd.DataFrame) -> None:
     """Share of long answers among the rewarded against that among all, beside 2p/(1 + p). One dot a round."""
     p = np.linspace(0, 1, 200)
-    fig, ax = plt.subplots(figsize=(0.62 * WIDTH, 3.6))
+    fig, ax = plt.subplots(figsize=(0.85 * WIDTH, 3.0))
     ax.plot(p, theory.rewarded_long_share(p), color="black", ls="--", lw=1, label="2p/(1 + p)")
     ax.plot(p, p, color=GREY, ls=":", lw=1, label="p")
     dots = ax.scatter(rl["rollout_long"], rl["rewarded_long"], c=rl["step"], cmap="viridis_r", s=32, zorder=3)
