@@ -185,10 +185,12 @@ def first_long_tables():
 def recursion_tables():
     keys = dict(seed=(0, 1, 2), step=range(4))
     columns = ("long_probability", "sampled_long")
-    return {"calibrated": made_up(*columns, p_cot=(0.05, 0.25), **keys), "one_step": made_up(*columns, **keys)}
+    rounds = made_up("takeoff", "other", algorithm=("star", "grpo"), p_cot=(0.02, 0.1), seed=(0, 1))
+    calibrated = made_up(*columns, p_cot=(0.05, 0.25), **keys)
+    return {"calibrated": calibrated, "one_step": made_up(*columns, **keys), "rounds": rounds}
 
 
-def recursion(calibrated, one_step):
+def recursion(calibrated, one_step, rounds):
     for _, part in calibrated.groupby("p_cot"):
         start = part.loc[part["step"] == 0, "long_probability"].mean()
         yield 0, range(4), theory.star_recursion(start, np.arange(4))
@@ -197,6 +199,8 @@ def recursion(calibrated, one_step):
     yield 1, *mean(one_step, "step", "long_probability")
     start = one_step.loc[one_step["step"] == 0, "long_probability"].mean()
     yield 1, range(4), theory.star_recursion(start, np.arange(4))
+    for _, x, y in takeoff(rounds):
+        yield 2, x, y
 
 
 # --- chapter 4 ---
@@ -347,7 +351,7 @@ CASES = {
         limits.recursion,
         recursion_tables,
         recursion,
-        {"calibrated": ("long_probability",), "one_step": ("long_probability",)},
+        {"calibrated": ("long_probability",), "one_step": ("long_probability",), "rounds": ("takeoff",)},
     ),
     "recovery.recovery": Case(
         lambda table: recovery.recovery(table, 50),

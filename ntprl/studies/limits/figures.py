@@ -3,9 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from ntprl import theory
-from ntprl.book.style import BLUE, GREEN, GREY, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
+from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
 from ntprl.book.verdict import RECOVERED
 from ntprl.studies.limits.readings import PAPER_ALGORITHMS, is_hollow
 from ntprl.weightings import ALGORITHMS
@@ -28,7 +29,7 @@ def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
             cell = rl[(rl["algorithm"] == name) & (rl["reward"] == reward)]
             for tau, part in cell.groupby("temperature"):
                 band(ax, part, "step", y, TEMPERATURE_COLORS[tau], f"{tau:g}")
-            rate_axis(ax, REWARD_NAMES[reward] if column == 0 else "")
+            rate_axis(ax, REWARD_NAMES[reward].replace(" ", "\n") if column == 0 else "")
             ax.axhline(0.5, color=GREY, ls=":")
             if row == 0:
                 ax.set_title(method_label(name), fontsize="medium")
@@ -39,23 +40,23 @@ def algorithms(rl: pd.DataFrame, y: str = "greedy_accuracy") -> None:
     fig.legend(handles, labels, title="temperature", loc="outside lower center", ncols=3, handlelength=1)
 
 
-def takeoff(rounds: pd.DataFrame) -> None:
+def takeoff(rounds: pd.DataFrame, ax: Axes | None = None) -> None:
     """Rounds until half of all prompts get the long answer, against log2((1 - p)/(2p)). One dot a run.
 
-    `rounds` has one row a run: p_cot, algorithm, seed, takeoff (NaN: never within the run).
+    `rounds` has one row a run: p_cot, algorithm, seed, takeoff (NaN: never within the run). In a figure of its own
+    where no panel is given.
     """
-    fig, ax = plt.subplots(figsize=(WIDTH, 2.8))
+    ax = plt.subplots(figsize=(WIDTH, 2.8))[1] if ax is None else ax
     for shift, (name, part) in enumerate(rounds.groupby("algorithm")):
         x = np.log2((1 - part["p_cot"]) / (2 * part["p_cot"]))
         color = method_color(name)
-        ax.scatter(x + 0.07 * (shift - 1), part["takeoff"], color=color, s=28, alpha=0.75, lw=0, zorder=3)
+        ax.scatter(x + 0.07 * (shift - 1), part["takeoff"], color=color, s=22, alpha=0.75, lw=0, zorder=3)
         ax.plot(part.assign(x=x).groupby("x")["takeoff"].mean(), color=color, lw=1.3, label=method_label(name))
     shares = sorted(rounds["p_cot"].unique())
     line = np.log2([(1 - p) / (2 * p) for p in shares])
-    ax.plot(line, [theory.rounds_to_flip(p) for p in shares], color="black", ls="--", lw=1, label="calibrated STaR")
-    ax.set_xticks(line, [f"{p:g}" for p in shares])
-    ax.set(xlabel=r"$p_{cot}$, placed at $\log_2((1 - p)/(2p))$", ylabel="rounds to takeoff", ylim=(0, None))
-    ax.legend(loc="upper left", fontsize="small")
+    ax.plot(line, [theory.rounds_to_flip(p) for p in shares], color="black", ls="--", lw=1, label="recursion")
+    ax.set_xticks(line, [f"{p:g}".lstrip("0") for p in shares])
+    ax.set(xlabel=r"$p_{cot}$", ylim=(0, None))
 
 
 def loose_links(rl: pd.DataFrame) -> None:
@@ -159,36 +160,42 @@ def first_long(start: pd.DataFrame, last: pd.DataFrame) -> None:
     d = np.array(sorted(start["d"].unique()))
     left.semilogy(d, 2.0**d, color="black", ls="--", lw=1, label=r"$2^d$")
     left.scatter(start["d"], 1 / start["long_probability"], color=PURPLE, s=26, alpha=0.75, lw=0, zorder=3)
-    left.set(xlabel="d", ylabel="samples for one long answer")
+    left.set(xlabel="d", ylabel="samples for one\nlong answer")
     left.legend(loc="upper left")
     right.scatter(last["d"], last["greedy_accuracy"], color=BLUE, s=26, alpha=0.75, lw=0, label="accuracy")
     right.scatter(last["d"], last["greedy_long"], color=PURPLE, s=26, alpha=0.75, lw=0, label="long", marker="^")
-    rate_axis(right, "greedy answers after RL")
+    rate_axis(right, "greedy answers\nafter RL")
     right.axhline(0.5, color=GREY, ls=":")
     right.set(xlabel="d", xticks=d)
     right.legend(loc="upper right", fontsize="small")
 
 
-def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame) -> None:
+def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame, rounds: pd.DataFrame) -> None:
     """P(long) by round of STaR beside the recursion from the measured start: trained to calibration, one line a seed;
-    and with one optimiser step a round, mean and range over seeds.
+    and with one optimiser step a round, mean and range over seeds. Then `takeoff` of the rounds.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.0), sharey=True, width_ratios=[1.2, 1])
-    for (p_0, part), color in zip(calibrated.groupby("p_cot"), (RED, GREEN, BLUE), strict=False):
+    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 3.0))
+    for (p_0, part), color in zip(calibrated.groupby("p_cot"), (RED, PURPLE, ORANGE), strict=False):
         n = np.arange(part["step"].max() + 1)
         start = part.loc[part["step"] == 0, "long_probability"].mean()
         left.plot(n, theory.star_recursion(start, n), color=color, ls="--", lw=1)
         for i, (_, run) in enumerate(part.groupby("seed")):
             label = rf"$p_0$ = {p_0:g}" if i == 0 else None
-            left.plot(run["step"], run["long_probability"], color=color, lw=1, marker="o", ms=3.5, label=label)
-    band(right, one_step, "step", "long_probability", BLUE)
+            left.plot(run["step"], run["long_probability"], color=color, lw=1, marker="o", ms=3, label=label)
+    band(middle, one_step, "step", "long_probability", method_color("star"))
     n = np.arange(one_step["step"].max() + 1)
     start = one_step.loc[one_step["step"] == 0, "long_probability"].mean()
-    right.plot(n, theory.star_recursion(start, n), color=BLUE, ls="--", lw=1)
-    for ax, title in ((left, "each round to calibration"), (right, "one step a round")):
+    middle.plot(n, theory.star_recursion(start, n), color="black", ls="--", lw=1)
+    for ax, title in ((left, "to calibration"), (middle, "one step a round")):
         ax.axhline(1 / 3, color=GREY, ls=":")
-        ax.set_title(title, fontsize="medium")
         ax.set(xlabel="round of STaR", xlim=(0, None))
-        ax.locator_params(axis="x", integer=True, nbins=8)
+        ax.locator_params(axis="x", integer=True, nbins=6)
+        ax.set_title(title, fontsize="medium")
         rate_axis(ax, "P(long)" if ax is left else "")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    takeoff(rounds, right)
+    right.set_title("one step a round", fontsize="medium")
+    right.set_ylabel("rounds to takeoff")
+    found = {}
+    for ax in (left, right):
+        found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=6, fontsize="small", handlelength=1)

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from ntprl import theory
 from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
@@ -53,7 +54,7 @@ def length_areas(length_share: np.ndarray, short: int, long: int) -> None:
 def reweighting(rl: pd.DataFrame) -> None:
     """Share of long answers among the rewarded against that among all, beside 2p/(1 + p). One dot a round."""
     p = np.linspace(0, 1, 200)
-    fig, ax = plt.subplots(figsize=(0.85 * WIDTH, 3.0))
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.9))
     ax.plot(p, theory.rewarded_long_share(p), color="black", ls="--", lw=1, label="2p/(1 + p)")
     ax.plot(p, p, color=GREY, ls=":", lw=1, label="p")
     dots = ax.scatter(rl["rollout_long"], rl["rewarded_long"], c=rl["step"], cmap="viridis_r", s=32, zorder=3)
@@ -61,7 +62,7 @@ def reweighting(rl: pd.DataFrame) -> None:
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
     rate_axis(ax, "long among rewarded")
     ax.legend(loc="lower right")
-    fig.colorbar(dots, label="round")
+    fig.colorbar(dots, label="round", ticks=MaxNLocator(5, integer=True))
 
 
 def by_share(rl: pd.DataFrame) -> None:
