@@ -79,7 +79,7 @@ def loose_links(rl: pd.DataFrame) -> None:
     found = {}
     for ax in axes:
         found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=4, fontsize="small", handlelength=1)
+    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, fontsize="small", handlelength=1)
 
 
 def start_plane(before: pd.DataFrame, last: pd.DataFrame) -> None:
@@ -93,8 +93,8 @@ def start_plane(before: pd.DataFrame, last: pd.DataFrame) -> None:
     ax.text(0.76, 0.62, "long and wrong, if filled", color=RED, ha="center", fontsize="small")
     ax.axhline(0.5, color=GREY, ls=":")
     groups = (
-        (~long, "none", BLUE, "short greedy answers"),
-        (long & ~hollow, BLUE, BLUE, "long greedy answers"),
+        (~long, "none", BLUE, "short answers"),
+        (long & ~hollow, BLUE, BLUE, "long answers"),
         (hollow, RED, RED, "long and wrong"),
     )
     for which, face, edge, label in groups:
@@ -198,4 +198,4 @@ def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame, rounds: pd.DataF
     found = {}
     for ax in (left, right):
         found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=6, fontsize="small", handlelength=1)
+    fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, fontsize="small", handlelength=1)

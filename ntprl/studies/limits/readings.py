@@ -109,8 +109,12 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
             "pre-training steps": sizes["steps"].max(),
             "chains known before RL": sizes["knows"].mean().round(2),
             "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
-            "first round at .95": good["first"].mean().map("{:.3g}".format).reindex(sizes.groups).fillna("none"),
-            "tokens written": good["tokens"].mean().map("{:,.0f}".format).reindex(sizes.groups).fillna("none"),
+            "first round at .95": good["first"]
+            .mean()
+            .reindex(sizes.groups)
+            .map("{:.3g}".format)
+            .replace("nan", "none"),
+            "tokens written": good["tokens"].mean().reindex(sizes.groups).map("{:,.0f}".format).replace("nan", "none"),
         }
     )
 
