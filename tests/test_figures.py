@@ -489,7 +489,7 @@ def test_a_filled_dot_is_a_run_with_long_answers_and_red_one_that_is_wrong():
     dots = [each for each in plt.gca().collections if isinstance(each, PathCollection)]
     found = {dot.get_label(): (len(dot.get_facecolor()) and to_hex(dot.get_facecolor()[0])) for dot in dots}
     blue, red = BLUE.lower(), RED.lower()
-    assert found == {"short answers": 0, "long answers": blue, "long and wrong": red}
+    assert found == {"short": 0, "long": blue, "long and wrong": red}
     assert [list(dot.get_offsets()[0]) for dot in dots] == [[0.1, 0.55], [0.9, 1.0], [0.2, 0.5]]
 
 

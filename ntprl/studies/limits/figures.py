@@ -93,8 +93,8 @@ def start_plane(before: pd.DataFrame, last: pd.DataFrame) -> None:
     ax.text(0.76, 0.62, "long and wrong, if filled", color=RED, ha="center", fontsize="small")
     ax.axhline(0.5, color=GREY, ls=":")
     groups = (
-        (~long, "none", BLUE, "short answers"),
-        (long & ~hollow, BLUE, BLUE, "long answers"),
+        (~long, "none", BLUE, "short"),
+        (long & ~hollow, BLUE, BLUE, "long"),
         (hollow, RED, RED, "long and wrong"),
     )
     for which, face, edge, label in groups:
