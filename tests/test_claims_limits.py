@@ -205,9 +205,19 @@ def test_cost_is_that_of_the_runs_that_recovered():
     rows = [row for d in (10, 25) for seed in range(3) for row in run(f"{d} {seed}", start=work, d=d)]
     rows += run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5, tokens=1.0), d=25)
     table = readings.cost_by_size(pd.DataFrame(rows))
-    assert table["chain known before RL"].tolist() == [1.0, 0.75]
-    assert table["wrong links before RL"].tolist() == [0.001, 0.001]
+    assert table["chains known before RL"].tolist() == [1.0, 0.75]
     assert table["recovered"].tolist() == ["3 of 3", "3 of 4"]
     assert table["pre-training steps"].tolist() == [600, 600]
-    assert table["first round at .95"].tolist() == [10, 10]
-    assert table["tokens written"].tolist() == [2100, 2100]  # rounds 0 to 20, the bad run left out
+    assert table["first round at .95"].tolist() == ["10", "10"]
+    assert table["tokens written"].tolist() == ["2,100", "2,100"]  # rounds 0 to 20, the bad run left out
+    never = pd.DataFrame(run("bad", start=unlearned, end=unlearned | dict(greedy_accuracy=0.5), d=200))
+    assert readings.cost_by_size(never)["first round at .95"].tolist() == ["none"]
+
+
+@pytest.mark.parametrize("earned, words", [(0.5, "no better than a guess"), (0.95, "better than a guess")])
+def test_what_is_said_of_a_live_start(earned, words):
+    known = pd.DataFrame(run("a", start=dict(long_reward=earned)))
+    said = readings.live_verdicts(known)
+    assert said == {"long answers before RL": words, "greedy accuracy after RL": "near 1"}
+    unwritten = readings.live_verdicts(known.assign(long_reward=np.nan, greedy_accuracy=0.5))
+    assert unwritten == {"long answers before RL": "none is written", "greedy accuracy after RL": "at chance"}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ntprl import theory
 from ntprl.book.readings import at_round, first_round, rl_rows
-from ntprl.book.verdict import RECOVERED, accuracy_in_words, amount
+from ntprl.book.verdict import RECOVERED, accuracy_in_words
 from ntprl.measure import mean_interval
 
 PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
@@ -101,18 +101,20 @@ def cost_by_size(table: pd.DataFrame) -> pd.DataFrame:
     runs = updates.groupby("run")["tokens"].sum().to_frame().assign(d=end["d"])
     runs["steps"] = table[table["phase"] == "pretraining"].groupby("run")["step"].max()
     runs["knows"], runs["recovered"] = start["chain_accuracy"], end["greedy_accuracy"] > RECOVERED
-    runs["wrong"] = start["link_error"]
     runs["first"] = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
     good = runs[runs["recovered"]].groupby("d")
     sizes = runs.groupby("d")
     return pd.DataFrame(
         {
             "pre-training steps": sizes["steps"].max(),
-            "wrong links before RL": sizes["wrong"].mean().round(4),
-            "chain known before RL": sizes["knows"].mean().round(3),
+            "chains known before RL": sizes["knows"].mean().round(2),
             "recovered": [f"{n} of {size}" for n, size in sizes["recovered"].agg(["sum", "size"]).to_numpy()],
-            "first round at .95": good["first"].mean(),
-            "tokens written": good["tokens"].mean().round(-2),
+            "first round at .95": good["first"]
+            .mean()
+            .reindex(sizes.groups)
+            .map("{:.3g}".format)
+            .replace("nan", "none"),
+            "tokens written": good["tokens"].mean().reindex(sizes.groups).map("{:,.0f}".format).replace("nan", "none"),
         }
     )
 
@@ -121,8 +123,11 @@ def live_verdicts(table: pd.DataFrame) -> dict[str, str]:
     """What RL made of one start, in words that do not depend on the last digit of a float."""
     rl = table[(table["phase"] == "rl") & table["greedy_accuracy"].notna()]
     start, end = rl.iloc[0], rl.iloc[-1]
+    earned = start["long_reward"]
+    guess = (
+        "none is written" if np.isnan(earned) else "better than a guess" if earned > 0.6 else "no better than a guess"
+    )
     return {
-        "right long answers before RL": accuracy_in_words(start["long_reward"]),
+        "long answers before RL": guess,
         "greedy accuracy after RL": accuracy_in_words(end["greedy_accuracy"]),
-        "long greedy answers after RL": amount(end["greedy_long"]),
     }

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from ntprl import theory
 from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
@@ -30,23 +30,31 @@ def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.
     axes[0, 1].legend(loc="lower right", fontsize="small", handlelength=1)
 
 
-def length_map(length_share: np.ndarray) -> None:
-    """Share of sampled answers at each length, one column a round; (rounds + 1, L + 2), logarithmic."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
-    shown = np.where(length_share > 0, length_share, np.nan).T
-    mesh = ax.pcolormesh(
-        np.arange(len(length_share)), np.arange(shown.shape[0]), shown, cmap="viridis_r", norm=LogNorm(1e-3, 1)
-    )
-    ax.set(xlabel="round", ylabel="tokens before EOS")
+def length_areas(length_share: np.ndarray, short: int, long: int) -> None:
+    """Shares of sampled answers that are long, short, or of another length, stacked, round by round.
+
+    length_share: (rounds + 1, L + 2), the share at each number of tokens before EOS; short, long: those of the task.
+    """
+    kinds = {
+        f"{long} tokens": (length_share[:, long], BLUE),
+        "others": (1 - length_share[:, long] - length_share[:, short], GREY),
+        f"{short} token{'' if short == 1 else 's'}": (length_share[:, short], ORANGE),
+    }
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.9))
+    shares, colors = zip(*kinds.values(), strict=True)
+    ax.stackplot(np.arange(len(length_share)), *shares, colors=colors, labels=list(kinds), alpha=0.85, lw=0)
+    ax.set(xlabel="round", xlim=(0, len(length_share) - 1))
     ax.locator_params(axis="x", integer=True)
+    rate_axis(ax, "share of sampled answers")
+    ax.set_ylim(0, 1)
     ax.grid(False)
-    fig.colorbar(mesh, label="share of answers")
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
 
 
 def reweighting(rl: pd.DataFrame) -> None:
     """Share of long answers among the rewarded against that among all, beside 2p/(1 + p). One dot a round."""
     p = np.linspace(0, 1, 200)
-    fig, ax = plt.subplots(figsize=(0.62 * WIDTH, 3.6))
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.9))
     ax.plot(p, theory.rewarded_long_share(p), color="black", ls="--", lw=1, label="2p/(1 + p)")
     ax.plot(p, p, color=GREY, ls=":", lw=1, label="p")
     dots = ax.scatter(rl["rollout_long"], rl["rewarded_long"], c=rl["step"], cmap="viridis_r", s=32, zorder=3)
@@ -54,7 +62,7 @@ def reweighting(rl: pd.DataFrame) -> None:
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
     rate_axis(ax, "long among rewarded")
     ax.legend(loc="lower right")
-    fig.colorbar(dots, label="round")
+    fig.colorbar(dots, label="round", ticks=MaxNLocator(5, integer=True))
 
 
 def by_share(rl: pd.DataFrame) -> None:
