@@ -11,14 +11,13 @@ P parameters, of which T are trained; g GPUs that share what is trained; c bytes
     writing                one step a token, as long as reading the weights takes, and never under a floor
 """
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from ntprl.errors import InputError, require
+from ntprl.errors import InputError, existing_path, json_object, require
 from ntprl.llama.config import DTYPES, LlamaConfig, preset
 
 GB = 1e9
@@ -90,11 +89,11 @@ class Assumptions:
 
 def model_shape(model: str) -> Shape | None:
     """Of a known name, or of a local folder by its config.json; None for anything else."""
-    path = Path(model).expanduser() / "config.json"
-    if model in SHAPES or not path.is_file():
+    folder = None if model in SHAPES else existing_path("model", model)
+    if folder is None or not (folder / "config.json").is_file():
         return SHAPES.get(model)
     try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
+        sizes = json_object(folder / "config.json", f"{folder}/config.json")
         heads = sizes["num_attention_heads"]
         return Shape(
             sizes["num_hidden_layers"],
