@@ -102,10 +102,8 @@ def _moments(path: Path, tensors: Tensors, model: Transformer) -> dict[int, Tens
         parameter = parameters[int(index)]
         _require_alike(path, key, value, torch.zeros(()) if name == "step" else parameter)
         state.setdefault(int(index), {})[name] = value
-    if any(set(each) != MOMENTS for each in state.values()) or len(state) not in (
-        0,
-        sum(each.requires_grad for each in parameters),
-    ):
+    trained = sum(parameter.requires_grad for parameter in parameters)
+    if any(set(each) != MOMENTS for each in state.values()) or len(state) not in (0, trained):
         raise InputError(f"checkpoint {path} lacks a part of the optimiser's state: training cannot go on from it")
     return state
 

@@ -72,7 +72,7 @@ def existing_path(name: str, value: str) -> Path | None:
 
 
 def json_object(source: Path | str | bytes, what: str, keys: Collection[str] = (), remedy: str = "") -> dict:
-    """A JSON object with at least these keys, from a file or a text; else an InputError that says why, and the remedy."""
+    """A JSON object with at least these keys, from a file or a text; else an InputError with the remedy."""
     try:
         content = json.loads(source.read_bytes() if isinstance(source, Path) else source)
         if not isinstance(content, dict):
