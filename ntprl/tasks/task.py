@@ -102,6 +102,7 @@ def check_task(task: Task, n: int = 64, seed: int = 0) -> None:
         )
         demand(said(rows, task.eos).any(axis=1).all(), f"{kind} gives an answer that is empty, or goes on after EOS")
         demand(np.array_equal(rows, call(kind, prompts)), f"{kind} gives two answers to the same prompts")
+    for kind, rows in answers.items():
         for reward in ("r_e2e", "r_cot"):
             right = call(reward, prompts, rows)
             is_vector = isinstance(right, np.ndarray) and right.shape == (n,) and right.dtype == bool
