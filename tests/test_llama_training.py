@@ -438,7 +438,7 @@ def test_a_folder_belongs_to_one_configuration(refused, tmp_path):
     with refused("p_cot = 0.25", "0.5", "choose another folder"):
         own_folder(tmp_path, replace(SMALL, p_cot=0.5))
     (tmp_path / "config.json").write_text("{")
-    with refused("damaged"):
+    with refused(tmp_path / "config.json", "no JSON object"):
         own_folder(tmp_path, SMALL)
 
 
