@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntprl import theory
 from ntprl.book.run import config_hash
 from ntprl.linear_chain.chain import inputs
 from ntprl.linear_chain.training import default_ridge, population, train_chains
+from ntprl.studies.linear_chain import runs
 from ntprl.studies.linear_chain.runs import (
     LIGHT,
     SAMPLES,
@@ -107,3 +109,11 @@ def test_ridge_lifts_rare_long_answers_as_the_minimiser_says(p):
     lam = default_ridge(25, 10**6, 1)[0]
     assert ridge_long(25, p, 10**6) == pytest.approx(p + lam * (best.stop_same + best.stop_other) / 2, abs=6e-4)
     assert ridge_long(25, p, 10**12) == pytest.approx(p, rel=0.03)
+
+
+@pytest.mark.parametrize(("right", "recovered"), [(0.5, False), (0.6, False), (0.94, False), (0.96, True)])
+def test_guesses_are_no_recovery(monkeypatch, right, recovered):
+    """Short guesses are right on about half of all inputs, and by chance on more."""
+    table = pd.DataFrame({"kept": [100], "kept_long": [0.1], "greedy_r_cot": [right]})
+    monkeypatch.setattr(runs, "star_table", lambda *arguments, **named: table)
+    assert runs.SamplesNeeded(d=6).recovers(64)["recovered"] is recovered

@@ -93,7 +93,7 @@ def temperatures(grid: pd.DataFrame) -> Verdict:
     "C11",
     "Started too early, RL can lengthen the answers without making them right",
     source="quote",
-    tables=("rl_early_start", "rl_drift"),
+    tables=("rl_early_start", "rl_drift_60"),
     quote="if post-training starts too early, then it might not lead to a generalizing model "
     "despite the length increase",
 )

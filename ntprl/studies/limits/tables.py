@@ -57,7 +57,7 @@ TABLES = (
         "d = 50: STaR from a start without any chain, sixty new seeds: how many runs end long and at chance?",
         CHAPTER,
         grid(DRIFT, seed=range(15, 75)),
-        "not yet measured; 15 minutes on two CPU cores",
+        "24 minutes of one CPU core, shared with other work",
     ),
     # Predicted, k links being unknown at the start. k = 0: every run ends above .95. Else, end-to-end reward: a long
     # answer earns 1/2 and a short one too, so the mean change of P(long) over runs has 0 in its 95 % t interval, and

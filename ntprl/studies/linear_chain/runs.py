@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import expit
 
 from ntprl.book.run import from_profile
+from ntprl.book.verdict import RECOVERED
 from ntprl.errors import require, require_choice, require_integer, require_seed
 from ntprl.linear_chain.chain import LONGEST, LinearChain, inputs
 from ntprl.linear_chain.training import REWARDS, default_ridge, population, require_positive, star_table, train_chains
@@ -108,7 +109,8 @@ class ChainStarRun(ChainRun):
 class SamplesNeeded:
     """How many samples a training STaR needs from p_0 = 2^-d: bisection of log2 n, one row for each n tried.
 
-    A run of n recovers if after d + 1 rounds most inputs get the right chain greedily. What is needed lies between the
+    A run of n recovers if after d + 1 rounds more than .95 of the greedy answers are exactly right (guesses alone are
+    right on one half). What is needed lies between the
     largest n that failed and the smallest that recovered, half an octave apart at the end.
     """
 
@@ -142,7 +144,7 @@ class SamplesNeeded:
         )
         last = table.iloc[-1]
         row = {"n_samples": n_samples, "long_samples": float(table["kept"][0] * table["kept_long"][0])}
-        return row | {"greedy_r_cot": last["greedy_r_cot"], "recovered": bool(last["greedy_r_cot"] > 0.5)}
+        return row | {"greedy_r_cot": last["greedy_r_cot"], "recovered": bool(last["greedy_r_cot"] > RECOVERED)}
 
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
         """From 2^d, one long sample on average, upwards by factors of 4, then by halves."""
