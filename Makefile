@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test check executed refresh bench clean
+.PHONY: help book html test check executed refresh bench campaign clean
 
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
@@ -67,6 +67,9 @@ ifeq ($(DEVICE),cpu)
 else
 	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --out benchmarks/gpu.csv
 endif
+
+campaign: .venv/.test ## try thousands of bad values, kills and altered files, for an hour
+	$(ALONE) $(BIN)/python tools/campaign.py --cases 1000 --kills 30
 
 clean: ## remove all that can be made again, .venv included
 	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -75,7 +75,8 @@ def main(arguments: list[str]) -> int:
                     print(f"wrote {store.promote(TABLES[name])}")
             case ["check"]:
                 for each in TABLES.values():
-                    found = any((store.data_folder() / f"{each.name}.{kind}").is_file() for kind in ("csv", "json"))
+                    home = store.home_of(each.name)
+                    found = any((home / f"{each.name}.{kind}").is_file() for kind in ("csv", "json"))
                     print(f"{each.name}: {f'{len(store.load(each))} rows' if found else 'not recorded'}")
             case _:
                 raise InputError(

@@ -11,6 +11,8 @@ from itertools import product
 import numpy as np
 from scipy.special import rel_entr
 
+from ntprl.errors import require, require_number
+
 Number = float | Fraction
 
 
@@ -79,7 +81,11 @@ def star_recursion(p_0: Number, n: int, modulus: int = 2) -> Number:
 
 
 def rounds_until(p_0: Number, level: Number, modulus: int = 2) -> int:
-    """Smallest n with p_n > level."""
+    """Smallest n with p_n > level; InputError where there is none."""
+    require_number("p_0", p_0, low=0, high=1)
+    require(p_0 >= 1e-280, "p_0", p_0, "at least 1e-280: what is never written is never rewarded")
+    require_number("level", level, low=0, high=1)
+    require(level < 1, "level", level, "below 1, which no round reaches")
     n = 0
     while star_recursion(p_0, n, modulus) <= level:
         n += 1

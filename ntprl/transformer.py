@@ -21,6 +21,8 @@ from ntprl.errors import InputError, require, require_choice, require_integer
 
 STYLES = ("gpt2", "mistral")
 ROTARY_BASE = 10_000.0
+# Beyond the small models that this is for. Who gives such a size has mistyped it, and would wait for it, or for memory.
+LARGEST = {"vocab_size": 2**20, "max_length": 2**14, "n_layer": 1_000, "width": 2**14, "n_head": 2**10}
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         require_choice("style", self.style, STYLES)
-        for name in ("vocab_size", "max_length", "n_layer", "width", "n_head"):
-            require_integer(name, getattr(self, name), low=1)
+        for name, high in LARGEST.items():
+            require_integer(name, getattr(self, name), low=1, high=high)
         require(
             self.width % (2 * self.n_head) == 0, "width", self.width, f"a multiple of 2 x n_head = {2 * self.n_head}"
         )

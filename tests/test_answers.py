@@ -373,3 +373,19 @@ def test_real_completions_are_right_only_where_the_numbers_are_equal(alone, gsm8
         got = rewards([completion(row, long=True) for row in gsm8k], [str(number) for number in shifted])
         wrong = [pair for pair in zip(got, numbers, shifted, strict=True) if pair[0] != (pair[1] == pair[2])]
         assert wrong == [] and 0 < sum(got) < len(gsm8k) / 10
+
+
+def test_a_process_that_is_killed_from_outside_is_asked_again(no_process, monkeypatch):
+    """Its death is no verdict on the answer."""
+    pytest.importorskip("math_verify")
+    assert is_right("#### x+1", "1+x", seconds=30)
+    (worker,) = answers._idle[os.getpid()]
+    reply, deaths = answers._Worker._reply, []
+
+    def dies_first(self, seconds):
+        if self is worker and not deaths:
+            deaths.append(self.process.kill())
+        return reply(self, seconds)
+
+    monkeypatch.setattr(answers._Worker, "_reply", dies_first)
+    assert is_right("#### x+2", "2+x", seconds=30) and len(deaths) == 1

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ntprl import checkpoint
+from ntprl.errors import InputError
 from ntprl.mixture import Mixture
 from ntprl.pretrain import make_optimizer, next_token_loss
 from ntprl.seeds import numpy_rng
@@ -37,6 +39,16 @@ def stored(tmp_path, trained):
     model, optimizer = trained()
     checkpoint.save(tmp_path / "folder" / "c", model, optimizer, step=7)
     return tmp_path / "folder" / "c"
+
+
+def rewrite(path, spoil, renew_checksum=True):
+    """Write a checkpoint anew with something changed, by a hand that knows the checksum or by one that does not."""
+    with safe_open(path, framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    spoil(tensors, metadata)
+    if renew_checksum:
+        metadata["sha256"] = checkpoint._checksum(tensors, metadata)
+    save_file(tensors, path, metadata=metadata)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -79,7 +91,7 @@ def test_a_failed_save_leaves_the_last_checkpoint_whole(stored, lively_model, mo
         raise OSError("No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="cannot be written: No space left"):
         checkpoint.save(stored, lively_model(TASK, seed=2), step=8)
     assert stored.read_bytes() == before
     assert checkpoint.restore(stored, lively_model(TASK)) == {"step": 7}
@@ -111,10 +123,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path, refused):
 
 def test_a_file_without_one_of_the_weights_is_refused(stored, lively_model, refused):
     model = lively_model(TASK)
-    tensors = load_file(stored)
-    del tensors["model.norm.bias"]
-    metadata = {"facts": "{}", "model": json.dumps(vars(model.config))}
-    save_file(tensors, stored, metadata=metadata)
+    rewrite(stored, lambda tensors, _: tensors.pop("model.norm.bias"))
     with refused(stored, "norm.bias"):
         checkpoint.restore(stored, model)
 
@@ -145,3 +154,77 @@ def test_shared_and_strided_weights_are_saved_as_they_are(tmp_path, lively_model
     tensors = load_file(tmp_path / "c")
     assert len(tensors) == len(list(model.parameters()))
     assert np.array_equal(tensors["model.blocks.0.attention.out.weight"], weight.detach())
+
+
+def set_fact(**values):
+    return lambda tensors, metadata: metadata.update(facts=json.dumps(json.loads(metadata["facts"]) | values))
+
+
+def set_tensor(name, change):
+    return lambda tensors, metadata: tensors.update({name: change(tensors[name])})
+
+
+def set_part(part, text):
+    return lambda tensors, metadata: metadata.update({part: text})
+
+
+WEIGHT, MOMENT = "model.blocks.0.attention.out.weight", "optimizer.0.exp_avg"
+ALTERED = {
+    "one bit": set_tensor(WEIGHT, lambda tensor: (tensor.view(torch.int32) ^ 1).view(torch.float32)),
+    "one number": set_tensor(MOMENT, lambda tensor: tensor + 1e-3),
+    "step": set_fact(step=8),
+    "log": set_fact(log=[{"step": 1}]),
+    "no optimiser": lambda tensors, _: [tensors.pop(name) for name in list(tensors) if name.startswith("optimizer")],
+}
+CRAFTED = {
+    "one number for all": set_tensor(WEIGHT, lambda tensor: torch.ones(1, 1)),
+    "other shape": set_tensor("model.norm.bias", lambda tensor: torch.zeros(3)),
+    "whole numbers": set_tensor(WEIGHT, lambda tensor: tensor.int()),
+    "nan": set_tensor(WEIGHT, lambda tensor: tensor * float("nan")),
+    "moment of one number": set_tensor(MOMENT, lambda tensor: torch.ones(1)),
+    "moment nan": set_tensor(MOMENT, lambda tensor: tensor + float("inf")),
+    "half of the moments": lambda tensors, _: [tensors.pop(name) for name in list(tensors) if "exp_avg_sq" in name][:9],
+    "some of the moments": lambda tensors, _: [tensors.pop(name) for name in list(tensors) if "optimizer.1." in name],
+    "moment of nothing": lambda tensors, _: tensors.update({"optimizer.x.y": torch.zeros(1)}),
+    "moment without a name": lambda tensors, _: tensors.update({"optimizer.0": torch.zeros(1)}),
+    "moment of a weight too many": lambda tensors, _: tensors.update({"optimizer.999.exp_avg": torch.zeros(1)}),
+    "weight too many": lambda tensors, _: tensors.update({"model.more": torch.zeros(1)}),
+    "step of text": set_fact(step="x"),
+    "step below 0": set_fact(step=-5),
+    "log of numbers": set_fact(log=[1, 2]),
+    "log of text": set_fact(log="rows"),
+    **{f"{part} {text}": set_part(part, text) for part in ("facts", "model") for text in ("", "[]", "null", "1", "{")},
+    "another shape": set_part("model", '{"width": 16}'),
+    "unknown shape": set_part("model", '{"depth": 16}'),
+}
+
+
+@pytest.mark.parametrize("name", [*ALTERED, *CRAFTED])
+def test_a_spoiled_checkpoint_is_refused_and_changes_nothing(stored, trained, lively_model, refused, name):
+    rewrite(stored, (ALTERED | CRAFTED)[name], renew_checksum=name in CRAFTED)
+    _, optimizer = trained()
+    model = lively_model(TASK, seed=1)
+    optimizer = make_optimizer(model, 2e-3)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with refused(stored):
+        checkpoint.restore(stored, model, optimizer)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert not optimizer.state
+    if "moment" not in name:
+        with refused(stored):
+            checkpoint.load_model(stored)
+
+
+def test_a_checkpoint_under_the_name_of_another_run_is_refused(stored, trained, refused):
+    model, optimizer = trained()
+    checkpoint.restore(stored, model, optimizer, {})
+    other = stored.rename(stored.with_name("other"))
+    with refused(other, "belongs to another run", "'c'"):
+        checkpoint.restore(other, model, optimizer, {})
+    checkpoint.load_model(other)  # a reader of the weights may call it what he likes
+
+
+def test_a_folder_where_nothing_can_be_written(tmp_path, lively_model, refused):
+    (tmp_path / "file").touch()
+    with refused(tmp_path / "file" / "c", "cannot be written"):
+        checkpoint.save(tmp_path / "file" / "c", lively_model(TASK))

@@ -10,7 +10,7 @@ import torch
 from test_sweep import Inline, silent
 
 from ntprl import checkpoint
-from ntprl.book import sweep
+from ntprl.book import store, sweep
 from ntprl.book.ensemble import (
     FusedAttention,
     clip_each,
@@ -272,7 +272,7 @@ def test_a_failing_ensemble_loses_its_members_and_no_others(tmp_path, refused, m
 
 
 def test_an_ensemble_that_is_killed_while_it_writes_loses_and_doubles_nothing(tmp_path, monkeypatch):
-    write, written = sweep.write_atomically, []
+    write, written = store.write_atomically, []
 
     def killed(path, text):
         if len(written) == 2:
@@ -281,7 +281,7 @@ def test_an_ensemble_that_is_killed_while_it_writes_loses_and_doubles_nothing(tm
         write(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "write_atomically", killed)
+        patch.setattr(store, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             sweep.sweep(RUNS, tmp_path, report=silent, together=6)
     assert set(tmp_path.iterdir()) == set(written)

@@ -281,3 +281,9 @@ def test_generated_rows_need_nothing():
     task = WordProblems()
     assert all(task.is_test(row.question) for row in test) and not any(task.is_test(row.question) for row in train)
     assert all(row.solution.endswith(f" {row.answer}.") for row in train)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "no/such"])
+def test_what_can_be_no_data_set_is_refused(refused, name):
+    with refused("dataset = "):
+        load_rows(name)

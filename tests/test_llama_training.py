@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -437,7 +438,7 @@ def test_a_folder_belongs_to_one_configuration(refused, tmp_path):
     with refused("p_cot = 0.25", "0.5", "choose another folder"):
         own_folder(tmp_path, replace(SMALL, p_cot=0.5))
     (tmp_path / "config.json").write_text("{")
-    with refused("damaged"):
+    with refused(tmp_path / "config.json", "no JSON object"):
         own_folder(tmp_path, SMALL)
 
 
@@ -475,6 +476,54 @@ def test_a_folder_that_is_missing_or_empty(refused, tmp_path):
         load_tokenizer(str(tmp_path))
 
 
+NO_MODELS = [
+    "-rf",
+    "$(touch x)",
+    "a\0b/c",
+    "owner/na\nme",
+    "../..",
+    "--x/y",
+    "owner/\0",
+    "owner/na me",
+    "o/" + "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_can_be_no_model_is_refused_before_a_gpu_is_asked_for(refused, tmp_path, name, dry):
+    with refused("model = "):
+        run(preset("llama-3.2-3b", model=name, dataset="generated", dry_run=dry), tmp_path)
+
+
+def test_code_in_a_folder_of_weights_is_never_run(refused, tmp_path, monkeypatch):
+    """Nor is anybody asked on the terminal whether it may."""
+    tiny_model(byte_tokenizer()).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    evil = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    for name in ("config.json", "tokenizer_config.json"):
+        content = json.loads((tmp_path / name).read_text()) | {"auto_map": evil, "model_type": "evil"}
+        content |= {"tokenizer_class": "Evil"} if "tokenizer" in name else {}
+        (tmp_path / name).write_text(json.dumps(content))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("the user was asked"))
+    for load in (load_weights, load_tokenizer):
+        with suppress(InputError):  # what it can do without the code is fine
+            load(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "1", "{"])
+def test_a_damaged_folder_of_a_run_is_refused(refused, tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with refused(tmp_path / "config.json", "choose another folder"):
+        own_folder(tmp_path, preset("llama-3.2-3b"))
+    for text in ("phase,step\na\nb,1,2,3\n", "a,b\n1,2\n"):
+        (tmp_path / "measures.csv").write_text(text)
+        with refused(tmp_path / "measures.csv", "choose another folder"):
+            Measures(tmp_path / "measures.csv")
+
+
 def test_weights_that_are_not_here_without_a_network(refused):
     for load, kind in ((load_weights, "weights"), (load_tokenizer, "tokenizer")):
         with refused(f"{kind} nobody/nothing", "cannot be reached", "local folder"):
@@ -489,7 +538,7 @@ def test_weights_are_asked_for_without_pickle_or_foreign_code(monkeypatch):
     load_weights("meta-llama/Llama-3.2-3B", "abc")
     assert asked["use_safetensors"] is True
     assert asked["revision"] == "abc"
-    assert not asked.get("trust_remote_code")
+    assert asked["trust_remote_code"] is False  # None would ask on the terminal whether to run it
 
 
 # --- dry run ---

@@ -1,7 +1,9 @@
 """Several tables in one call: rehearsed, stopped, continued."""
 
 import importlib.util
+import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -81,6 +83,39 @@ def test_what_a_stopped_table_has_started_is_stopped_too(tool, tmp_path):
     tool.stop(process)
     assert process.returncode != 0
     started.wait(10)
+
+
+RECORDING = """
+import runpy, sys
+sys.argv = ["record.py", "--smoke", "threshold"]
+tool = runpy.run_path({tool!r})
+waits = [sys.executable, "-c", "import os, time; open({flag!r}, 'w').write(str(os.getpid())); time.sleep(600)"]
+tool["make"].__globals__["command"] = lambda *_: waits
+{main}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_the_script_and_what_it_started_in_one_line(tmp_path, number):
+    """A scheduler sends SIGTERM at its time limit, a closed terminal SIGHUP, Ctrl-C SIGINT."""
+    source = (ROOT / "tools" / "record.py").read_text()
+    main = source[source.index('if __name__ == "__main__"') :].split("\n", 1)[1]
+    flag, script = tmp_path / "pid", tmp_path / "script.py"
+    inner = "globals().update(tool)\n" + "\n".join(line[4:] for line in main.splitlines())
+    script.write_text(RECORDING.format(tool=str(ROOT / "tools" / "record.py"), flag=str(flag), main=inner))
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, text=True, env=environment)
+    while not (flag.is_file() and flag.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    started = psutil.Process(int(flag.read_text()))
+    process.send_signal(number)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode != 0 and len(error.splitlines()) == (1 if number == signal.SIGINT else 0)
+    started.wait(10)
+    left = {path.name for path in tmp_path.iterdir()} - {"pid", "script.py"}
+    assert not left or number == signal.SIGKILL
 
 
 def test_no_time_left(ends_with, capsys):

@@ -19,7 +19,7 @@ from ntprl.book.baselines import SAMPLES, Baselines
 from ntprl.book.recording import Recordable, Recording, grid
 from ntprl.book.run import LATER, Run, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
-from ntprl.book.sweep import run_one
+from ntprl.book.sweep import run_one, sweep
 from ntprl.studies.catalogue import TABLES
 from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
 from ntprl.studies.limits.runs import UnknownLinks
@@ -164,6 +164,80 @@ def test_a_table_of_another_configuration_is_refused_by_the_name_of_the_field(da
         load(replace(TINY, configs=configs), data)
 
 
+def forged(sidecar: dict, how: str) -> None:
+    """Change a sidecar by a hand that leaves no checksum behind."""
+    del sidecar["checksum"]
+    first, second, *_ = sidecar["runs"].values()
+    changes = {
+        "table": lambda: sidecar.update(table="other"),
+        "kind": lambda: sidecar.update(kind="Another"),
+        "rows": lambda: sidecar.update(rows=17),
+        "rows of text": lambda: sidecar.update(rows="18"),
+        "config": lambda: sidecar["config"].update(lr=9.9),
+        "config of a list": lambda: sidecar.update(config=[]),
+        "config too many": lambda: sidecar["config"].update(extra=1),
+        "seed": lambda: first["config"].update(seed=12345),
+        "swapped": lambda: (first.update(config=second["config"]), second.update(config=dict(first["config"]))),
+        "no config of a run": lambda: first.pop("config"),
+        "no provenance of a run": lambda: first.pop("provenance"),
+        "runs of a list": lambda: sidecar.update(runs=[]),
+        "no runs": lambda: sidecar.update(runs={}),
+        "runs of numbers": lambda: sidecar.update(runs=dict.fromkeys(sidecar["runs"], 1)),
+    }
+    changes[how]()
+
+
+FORGED = ["table", "kind", "rows", "rows of text", "config", "config of a list", "config too many", "seed", "swapped"]
+FORGED += ["no config of a run", "no provenance of a run", "runs of a list", "no runs", "runs of numbers"]
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_sidecar_is_refused(data, refused, how):
+    path = data / "tiny.json"
+    sidecar = json.loads(path.read_text())
+    forged(sidecar, how)
+    path.write_text(json.dumps(sidecar))
+    with refused(data / "tiny"):
+        load(TINY, data)
+
+
+def test_an_altered_provenance_is_noticed(data, refused):
+    path = data / "tiny.json"
+    path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
+    with refused(path, "altered"):
+        describe(TINY, data)
+
+
+CELLS = {
+    "row dropped": lambda table: table.iloc[:-1],
+    "row doubled": lambda table: pd.concat((table, table.iloc[-1:])),
+    "row doubled for another": lambda table: table.iloc[[*range(17), 16]].assign(run=list(table["run"])),
+    "another run": lambda table: table.assign(run=["0123456789ab", *table["run"][1:]]),
+    "another seed": lambda table: table.assign(seed=[7, *table["seed"][1:]]),
+    "another p_cot": lambda table: table.assign(p_cot=table["p_cot"] + 1e-4),
+    "no seed": lambda table: table.drop(columns="seed"),
+    "no run": lambda table: table.drop(columns="run"),
+    "nothing": lambda table: table.iloc[:, :0],
+}
+
+
+@pytest.mark.parametrize("how", CELLS)
+def test_a_table_of_other_rows_is_refused_though_its_checksum_fits(data, refused, how):
+    table = load(TINY, data)
+    changed = CELLS[how](table)
+    text = "" if how == "nothing" else changed.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    (data / "tiny.csv").write_text(text)
+    sidecar = json.loads((data / "tiny.json").read_text())
+    del sidecar["checksum"]
+    sidecar["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (data / "tiny.json").write_text(json.dumps(sidecar))
+    if how == "row doubled for another":  # a measure alone is changed: what a checksum beside the data cannot find
+        load(TINY, data)
+    else:
+        with refused(data / "tiny.csv"):
+            load(TINY, data)
+
+
 def test_missing_runs_are_refused_and_nothing_is_written(runs, tmp_path, refused):
     for config in TINY.configs[1:3]:
         (runs / f"{config_hash(config)}.json").unlink()
@@ -179,6 +253,86 @@ def test_a_damaged_run_is_refused_by_name(runs, tmp_path, refused, content):
     with refused(path, "record again"):
         promote(TINY, runs, tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+def spoiled_run(text: str, how: str) -> str:
+    """The text of a run file with something changed, its checksum left out, or kept as it was."""
+    run = json.loads(text)
+    first = run["rows"][0]
+    if how == "kept checksum":
+        first["greedy_accuracy"] = 0.123
+        return json.dumps(run)
+    if how == "kept checksum, provenance":
+        run["provenance"]["device"] = "another"
+        return json.dumps(run)
+    del run["checksum"]
+    changes = {
+        "another config": lambda: run.update(config=run["config"].replace("seed=", "seed=1")),
+        "no config": lambda: run.pop("config"),
+        "no rows": lambda: run.update(rows=[]),
+        "null rows": lambda: run.update(rows=None),
+        "rows of numbers": lambda: run.update(rows=[1, 2]),
+        "a list in a row": lambda: first.update(greedy_accuracy=[1]),
+        "a column too many in one row": lambda: first.update(extra=1),
+        "a column too many": lambda: [row.update(extra=1) for row in run["rows"]],
+        "rows that name another run": lambda: [row.update(run="0123456789ab") for row in run["rows"]],
+        "rows that name another seed": lambda: [row.update(seed=99) for row in run["rows"]],
+        "provenance of a list": lambda: run.update(provenance=[1]),
+    }
+    changes[how]()
+    return json.dumps(run)
+
+
+SPOILED_RUNS = ["kept checksum", "kept checksum, provenance", "another config", "no config", "no rows", "null rows"]
+SPOILED_RUNS += ["rows of numbers", "a list in a row", "a column too many in one row", "a column too many"]
+SPOILED_RUNS += ["rows that name another run", "rows that name another seed", "provenance of a list"]
+
+
+@pytest.mark.parametrize("how", SPOILED_RUNS)
+def test_a_spoiled_run_is_refused_by_name(runs, tmp_path, refused, how):
+    path = runs / f"{config_hash(TINY.configs[2])}.json"
+    path.write_text(spoiled_run(path.read_text(), how))
+    with refused(path):
+        promote(TINY, runs, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_run_under_the_name_of_another_is_refused(runs, tmp_path, refused):
+    one, other = (runs / f"{config_hash(config)}.json" for config in TINY.configs[:2])
+    shutil.copy(one, other)
+    with refused(other, "another configuration"):
+        promote(TINY, runs, tmp_path / "data")
+
+
+def test_a_run_of_before_there_were_checksums_is_read(runs, finished, tmp_path):
+    for path in runs.glob("*.json"):
+        run = json.loads(path.read_text())
+        del run["checksum"]
+        path.write_text(json.dumps(run))
+    pd.testing.assert_frame_equal(collect(TINY, runs)[0], collect(TINY, finished)[0])
+
+
+def test_nothing_can_be_written_in_one_line(runs, tmp_path, refused, command):
+    (tmp_path / "file").touch()
+    with refused(tmp_path / "file", "cannot be written"):
+        promote(TINY, runs, tmp_path / "file" / "data")
+    with refused(tmp_path / "file", "cannot be written"):
+        sweep(TINY.configs, tmp_path / "file", report=lambda line: None)
+
+
+def test_an_installed_package_keeps_to_itself(finished, tmp_path, monkeypatch):
+    """Tables recorded there go to the user's folder, and are read from it."""
+    package = tmp_path / "site-packages" / "ntprl"
+    promote(TINY, finished, package / "_data")
+    kept = {path.name: path.read_bytes() for path in (package / "_data").iterdir()}
+    monkeypatch.setattr(store, "CHECKOUT", None)
+    monkeypatch.setattr(store, "PACKAGE", package)
+    monkeypatch.chdir(tmp_path)
+    assert len(load(TINY)) == 18
+    fewer = replace(TINY, configs=TINY.configs[:2])
+    assert promote(fewer, finished) == tmp_path / "runs" / "data" / "tiny.csv"
+    assert len(load(fewer)) == 6
+    assert {path.name: path.read_bytes() for path in (package / "_data").iterdir()} == kept
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from ntprl.book.baselines import Baselines
 from ntprl.book.chapter import start_chapter
@@ -405,11 +406,38 @@ def test_a_chapters_parameters_are_accepted_and_its_figures_get_their_style():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pcot", 0.1), ("p_cot", "many"), ("d", True), ("profile", "big"), ("seed", -1), ("device", "tpu")],
+    [
+        ("pcot", 0.1),
+        ("sizes", {"d": 5}),
+        ("p_cot", "many"),
+        ("d", True),
+        ("profile", "big"),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("device", "tpu"),
+    ],
 )
 def test_a_chapters_bad_parameters_are_refused_in_one_line(refused, name, value):
     with refused(f"{name} = {value!r}"):
         start_chapter(CHAPTER | {name: value})
+
+
+def test_a_chapter_whose_parameters_say_no_type_is_refused(refused):
+    with refused("says its type"):
+        start_chapter({name: value for name, value in CHAPTER.items() if name != "__annotations__"})
+
+
+def test_parameters_are_checked_where_annotations_are_lazy(refused):
+    """As from Python 3.14 on: a notebook has no __annotations__."""
+    shell = InteractiveShell()
+    for cell in ("%time 1", 'profile: str = "smoke"\nseed: int = 0\ndevice: str = "cpu"', 'seed = "x"'):
+        shell.run_cell(cell, store_history=True)
+    names = {name: value for name, value in shell.user_ns.items() if name != "__annotations__"}
+    with refused("seed = 'x'", "a whole number"):
+        start_chapter(names)
+    with refused("parameter sede = 1 is unknown: known are profile, seed, device"):
+        start_chapter(names | {"seed": 0, "sede": 1})
+    start_chapter(names | {"seed": 0})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,16 @@
 """Sweeps: every run once, whatever is interrupted or fails, on any executor."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
@@ -139,7 +145,7 @@ def test_a_run_that_is_killed_half_way_resumes_from_its_checkpoint(tmp_path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ntprl.book.sweep.write_atomically", killed)
+        patch.setattr("ntprl.book.store.write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             run_one(CONFIGS[3], tmp_path)
     assert (tmp_path / f"{NAMES[3]}.safetensors").is_file()
@@ -243,3 +249,31 @@ def test_a_start_that_fails_costs_only_the_runs_that_need_it(tmp_path, refused, 
     done = {path.stem for path in tmp_path.glob("*.json")}
     assert done == set(map(config_hash, RECOVERIES[::2]))
     assert len(sweep(RECOVERIES, tmp_path, Inline(), report=silent)) == 4
+
+
+WAITING = """
+import os, time
+from ntprl.book.sweep import local_executor
+if __name__ == "__main__":
+    executor = local_executor(2)
+    futures = [executor.submit(time.sleep, 600) for _ in range(2)]
+    while len(executor._processes) < 2 or not all(future.running() for future in futures):
+        time.sleep(0.05)
+    time.sleep(3)
+    print(*executor._processes, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_made_them(tmp_path):
+    """Even if that is killed, so that it can tell nobody."""
+    (tmp_path / "wait.py").write_text(WAITING)
+    with subprocess.Popen([sys.executable, tmp_path / "wait.py"], stdout=subprocess.PIPE, text=True) as process:
+        workers = [psutil.Process(int(word)) for word in process.stdout.readline().split()]
+        assert len(workers) == 2 and all(worker.is_running() for worker in workers)
+        os.kill(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(worker.is_running() for worker in workers)

@@ -161,3 +161,11 @@ def test_the_least_divergence_is_met_by_moving_the_length_alone():
         assert (new * np.log(new / old)).sum() >= least - 1e-12
     assert theory.length_divergence(0.25, 1.0) == pytest.approx(np.log(4))
     assert theory.length_divergence(0.25, 0.25) == 0
+
+
+@pytest.mark.parametrize(
+    ("p_0", "level"), [(0, 0.5), (0.0, 0.5), (1e-320, 0.5), (-1, 0.5), (0.5, 1), (0.5, 2), ("x", 0.5)]
+)
+def test_rounds_that_never_come_are_refused(refused, p_0, level):
+    with refused("p_0" if level == 0.5 else "level"):
+        theory.rounds_until(p_0, level)

@@ -9,6 +9,7 @@ as soon as its last run is there; of tiny runs a table is made too, elsewhere.
 """
 
 import argparse
+import ctypes
 import os
 import signal
 import subprocess
@@ -51,6 +52,17 @@ def command(name, device, profile, folder):
     return [sys.executable, "-c", f"from ntprl.records import record_table; {call}"]
 
 
+def dies_with_its_parent():
+    """Called in a child before it starts: Linux kills it when this script ends, even by a kill -9."""
+    with suppress(OSError, AttributeError):  # other systems have no such call
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def end(number, frame):
+    """A signal that asks to end, as a scheduler sends at its time limit, ends this script as an interrupt does."""
+    raise SystemExit(128 + number)
+
+
 def stop(process):
     """End it and all that it has started; kernels and workers would go on alone."""
     try:
@@ -59,7 +71,8 @@ def stop(process):
         family = psutil.Process(process.pid).children(recursive=True)
     except ImportError:  # then Jupyter is not there either, and all are in its group
         family = []
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it has ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
     for child in family:
         with suppress(psutil.NoSuchProcess):
             child.kill()
@@ -70,18 +83,22 @@ def make(name, device, profile, limit_s):
     """Record one table; says what became of it."""
     table = recording(name, profile)
     with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(command(name, device, profile, folder), cwd=ROOT, start_new_session=True)
+        process = subprocess.Popen(
+            command(name, device, profile, folder), cwd=ROOT, start_new_session=True, preexec_fn=dies_with_its_parent
+        )
         try:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             stop(process)
             return TIME_UP
-        except BaseException:  # the user's interrupt
+        except BaseException:  # the user's interrupt, or a signal
             stop(process)
             raise
         if code != 0:
             return f"failed with exit code {code}, see above"
-        return f"wrote {store.promote(table, data=Path(folder) if profile == 'smoke' else None)}"
+        if profile == "smoke":
+            return f"wrote {store.promote(table, data=Path(folder)).name}, and removed it: its runs were tiny"
+        return f"wrote {store.promote(table)}"
 
 
 def main():
@@ -95,6 +112,8 @@ def main():
     require_device(o.device)
     if o.minutes is not None:
         require_number("minutes", o.minutes, low=0)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     names = o.names or wanted(o.device, o.smoke)
     for name in names:
         recording(name)  # refuse an unknown one before anything runs
@@ -116,3 +135,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except InputError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ntprl.errors import InputError, require, require_choice, require_integer, require_number
+from ntprl.errors import InputError, require, require_choice, require_integer, require_number, require_seed, shown
 from ntprl.measure import long_probability, measure
 from ntprl.mixture import Mixture
 from ntprl.posttrain import PosttrainConfig, Reward, posttrain
@@ -107,7 +107,7 @@ def change(config: Config, **values: object) -> Config:
     changed: dict[str, dict] = {}
     for name, value in values.items():
         if name not in home:
-            raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(flat(config))}")
+            raise InputError(f"parameter {name} = {shown(value)} is unknown: known are {', '.join(flat(config))}")
         part, field_name = home[name]
         changed.setdefault(part, {})[field_name] = value
     return replace(config, **own | {name: replace(parts[name], **fresh) for name, fresh in changed.items()})
@@ -205,7 +205,7 @@ class Run:
     def __post_init__(self) -> None:
         is_task = is_dataclass(self.task) and not isinstance(self.task, type)
         require(is_task, "task", self.task, "a frozen dataclass, since its fields name the run")
-        require_integer("seed", self.seed, low=0)
+        require_seed(self.seed)
         self.model.shape(self.task)  # refuses what does not fit, as the mixture does
         for field in fields(self):
             if is_dataclass(part := getattr(self, field.name)):

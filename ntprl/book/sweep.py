@@ -5,9 +5,9 @@ concurrent.futures pools, Dask's `client.get_executor()`, submitit's. Functions 
 pickle, so that workers may sit on other machines that share the folder.
 """
 
-import json
 import os
 import textwrap
+import threading
 import time
 import traceback
 import uuid
@@ -20,14 +20,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from ntprl.book.ensemble import ensembles, train_together
 from ntprl.book.recording import Recordable, Recording
 from ntprl.book.run import Run, config_hash, described
-from ntprl.book.store import provenance, runs_folder, write_atomically
-from ntprl.errors import InputError
+from ntprl.book.store import provenance, runs_folder, write_result
+from ntprl.errors import InputError, writing
 
 ERROR_WIDTH = 400  # characters of an error that a sweep repeats; submitit's hold whole logs
 FILE_DELAY_S = 60  # after that a network file system shows what another machine has written (NFS's acdirmax)
@@ -62,21 +61,30 @@ def run_together(configs: Sequence[Run], folder: Path, device: str = "cpu") -> N
         write_result(paths[config], config, facts, table)
 
 
-def write_result(path: Path, config: Recordable, facts: dict, table: pd.DataFrame) -> None:
-    """The file of a finished run; its checkpoint goes."""
-    result = {"config": described(config), "provenance": facts, "rows": table.to_dict("records")}
-    write_atomically(path, json.dumps(result))
-    path.with_suffix(".safetensors").unlink(missing_ok=True)
-
-
 def prepare(start: Run, folder: Path, device: str = "cpu") -> None:
     """Train a start that several runs share, so that none of them does it again."""
     start.trained(folder, device)
 
 
+def end_with(parent: int) -> None:
+    """End this process when its parent has ended, whichever way: a worker would wait for work for ever.
+
+    Called once in each worker. A look each second, since Linux's own signal for it follows the thread that started
+    the worker, and other systems have none.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def local_executor(workers: int | None = None) -> ProcessPoolExecutor:
-    """One process for each CPU core."""
-    return ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"))
+    """One process for each CPU core; they end with this one."""
+    context = get_context("spawn")
+    return ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=end_with, initargs=(os.getpid(),))
 
 
 def in_a_line(error: Exception) -> str:
@@ -157,7 +165,8 @@ def sweep(
               a GPU). They also fail at once, and have no checkpoints.
     """
     folder = Path(folder).absolute()  # workers may start elsewhere
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     paths = {config_hash(config): folder / f"{config_hash(config)}.json" for config in configs}
     todo = {config_hash(config): config for config in configs if not paths[config_hash(config)].is_file()}
     report(f"{folder.name}: {len(paths) - len(todo)} of {len(paths)} runs are done, {len(todo)} to go")

@@ -24,10 +24,12 @@ from ntprl.errors import require, require_integer, require_number
 from ntprl.linear_chain.sgd import compiled, link_score, logistic
 from ntprl.seeds import numpy_rng
 
+LONGEST = 5_000  # bits: the weights of the links grow with their square, to 0.6 GB
+
 
 def inputs(d: int, n: int = 4096, seed: int = 0) -> np.ndarray:
     """All 2^d inputs if these are at most n, else n seeded fair draws; (at most n, d), entries +1. and -1."""
-    require_integer("d", d, low=2)
+    require_integer("d", d, low=2, high=LONGEST)
     require_integer("n", n, low=1)
     if d < 63 and 2**d <= n:
         return np.array(list(product((1.0, -1.0), repeat=d)))
@@ -74,7 +76,7 @@ class LinearChain:
 
     def __post_init__(self) -> None:
         d = len(self.first)
-        require_integer("d", d, low=2)
+        require_integer("d", d, low=2, high=LONGEST)
         shapes = (self.stop.shape, self.links.shape)
         allowed = ((2 * d + 2,), (d - 1, 3 * d - 1))
         require(shapes == allowed, "shapes of stop and links", shapes, f"{allowed} for d = {d}")

@@ -30,8 +30,8 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from ntprl import theory
-from ntprl.errors import InputError, require, require_choice, require_integer, require_number
-from ntprl.linear_chain.chain import LinearChain, inputs
+from ntprl.errors import InputError, require, require_choice, require_integer, require_number, require_seed
+from ntprl.linear_chain.chain import LONGEST, LinearChain, inputs
 from ntprl.linear_chain.sgd import MIXTURE, R_COT, R_E2E, train
 from ntprl.seeds import numpy_rng
 
@@ -80,7 +80,7 @@ def population(d: int, p_cot: float, lam: float = 0.0, lam_link: float | None = 
 
     Needs d >= 3 and 0 < p_cot < 1: at p_cot = 0 or 1 a position sees one answer only and its logit is infinite.
     """
-    require_integer("d", d, low=3)
+    require_integer("d", d, low=3, high=LONGEST)
     require_positive("p_cot", p_cot, below=1)
     lam_link = lam if lam_link is None else lam_link
     require_number("lam", lam, low=0)
@@ -139,7 +139,7 @@ def _pretrained(d: int, n: int, lam: float | None, lam_link: float | None, p: fl
 
 
 def _check_sizes(d: int, n_samples: int, lam: float | None, lam_link: float | None) -> None:
-    require_integer("d", d, low=2)
+    require_integer("d", d, low=2, high=LONGEST)
     require_integer("n_samples", n_samples, low=1)
     for name, value in (("lam", lam), ("lam_link", lam_link)):
         if value is not None:
@@ -167,7 +167,7 @@ def train_chains(
     """
     _check_sizes(d, n_samples, lam, lam_link)
     shares = _many(p_cot, lambda p: require_number("p_cot", p, low=0, high=1))
-    runs = list(product(shares, _many(seeds, lambda seed: require_integer("seed", seed, low=0))))
+    runs = list(product(shares, _many(seeds, require_seed)))
     results = _in_threads(partial(_pretrained, d, n_samples, lam, lam_link), runs)
     for (p, _), (_, _, n_long) in zip(runs, results, strict=True):
         _require_long(n_long, p, n_samples)
@@ -197,7 +197,7 @@ def star_table(
     require_integer("rounds", rounds, low=0)
     require_choice("reward", reward, REWARDS)
     shares = _many(p_cot, lambda p: require_positive("p_cot", p, below=1))
-    runs = list(product(shares, _many(seeds, lambda seed: require_integer("seed", seed, low=0))))
+    runs = list(product(shares, _many(seeds, require_seed)))
 
     def run(p: float, seed: int) -> list[dict]:
         x, rows = inputs(d, n_eval, seed), []

@@ -6,7 +6,7 @@ batches, learning rates, numbers of steps and of rollouts are not known; those b
 
 from dataclasses import dataclass, fields
 
-from ntprl.errors import InputError, require, require_choice, require_integer, require_number
+from ntprl.errors import InputError, require, require_choice, require_integer, require_number, require_seed, shown
 from ntprl.tasks.rows import MARK
 
 DTYPES = {"float32": 4, "bfloat16": 2}  # bytes of a number
@@ -64,11 +64,12 @@ class LlamaConfig:
             require_integer(name, getattr(self, name), low=1)
         for name in ("n_eval", "sft_every", "rl_every", "eval_batch"):
             require_integer(name, getattr(self, name), low=1)
-        for name in ("sft_steps", "rl_steps", "warmup", "lora", "gpus", "seed"):
+        for name in ("sft_steps", "rl_steps", "warmup", "lora", "gpus"):
             require_integer(name, getattr(self, name), low=0)
+        require_integer("seed", self.seed, low=0, high=2**32 - 1)  # what the trainers take
         require_integer("group", self.group, low=2)
         if self.draw is not None:
-            require_integer("draw", self.draw, low=0)
+            require_seed(self.draw, "draw")
         require_choice("dtype", self.dtype, DTYPES)
         require(self.lora == 0 or self.gpus <= 1, "lora", self.lora, "0 on several GPUs, where every weight is trained")
 
@@ -109,7 +110,7 @@ def preset(name: str, **overrides) -> LlamaConfig:
     known = [field.name for field in fields(LlamaConfig)]
     for field, value in overrides.items():
         if field not in known:
-            raise InputError(f"parameter {field} = {value!r} is unknown: known are {', '.join(known)}")
+            raise InputError(f"parameter {field} = {shown(value)} is unknown: known are {', '.join(known)}")
     settings = PRESETS[name] | overrides
     if settings["model"] != PRESETS[name]["model"] and "model_revision" not in overrides:
         settings["model_revision"] = None  # the preset's is a commit of another model

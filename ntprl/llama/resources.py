@@ -12,14 +12,13 @@ P parameters, of which T are trained; g GPUs that share what is trained; c bytes
                            2 P operations a token, if they take longer
 """
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from ntprl.errors import InputError, require
+from ntprl.errors import InputError, existing_path, json_object, require
 from ntprl.llama.config import DTYPES, LlamaConfig, preset
 from ntprl.llama.published import SMOLLM2
 
@@ -97,11 +96,11 @@ CPU_CORE = Assumptions(peak_tflops=0.08, bandwidth_gb=18, gpu_gb=16, utilisation
 
 def model_shape(model: str) -> Shape | None:
     """Of a known name, or of a local folder by its config.json; None for anything else."""
-    path = Path(model).expanduser() / "config.json"
-    if model in SHAPES or not path.is_file():
+    folder = None if model in SHAPES else existing_path("model", model)
+    if folder is None or not (folder / "config.json").is_file():
         return SHAPES.get(model)
     try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))
+        sizes = json_object(folder / "config.json", f"{folder}/config.json")
         heads = sizes["num_attention_heads"]
         return Shape(
             sizes["num_hidden_layers"],

@@ -1,6 +1,5 @@
 """One call for a whole Llama experiment: rows, fine-tuning, GRPO and the table of what was measured on the way."""
 
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +12,14 @@ import pandas as pd
 
 from ntprl.book.run import config_hash
 from ntprl.book.store import runs_folder, write_atomically
-from ntprl.errors import InputError, require
+from ntprl.errors import InputError, json_object, require
 from ntprl.llama.config import LlamaConfig
 from ntprl.llama.data import load_rows
 from ntprl.llama.evaluation import evaluate
 from ntprl.llama.hub import needed
 from ntprl.llama.resources import require_dtype, require_gpus
 from ntprl.llama.training import MeasureCallback, release, trl_grpo, trl_sft
-from ntprl.llama.weights import load_tokenizer, load_weights, rehearsal
+from ntprl.llama.weights import load_tokenizer, load_weights, local_folder, rehearsal
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.rows import Row, long_ones
 
@@ -34,8 +33,15 @@ class Measures:
 
     def __init__(self, path: Path):
         self.path = path
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        self.rows: list[dict] = pd.read_csv(io.StringIO(text)).to_dict("records") if text else []
+        self.rows: list[dict] = []
+        if path.is_file() and path.stat().st_size:
+            try:
+                self.rows = pd.read_csv(path).to_dict("records")
+            except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+                reason = " ".join(str(error).split())
+                raise InputError(f"{path} is damaged ({reason}): choose another folder") from None
+        if any(key not in row for row in self.rows for key in KEY):
+            raise InputError(f"{path} is damaged, it lacks one of {', '.join(KEY)}: choose another folder")
 
     def add(self, row: dict, is_writer: bool = True) -> None:
         """A run that was killed between a measurement and its checkpoint measures again: the new row counts."""
@@ -51,10 +57,7 @@ def own_folder(folder: Path, config: LlamaConfig) -> None:
     """Write the configuration to folder/config.json, or refuse a folder that belongs to another one."""
     path, wanted = folder / "config.json", json.loads(json.dumps(asdict(config)))
     if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}): choose another folder") from None
+        found = json_object(path, str(path), remedy="choose another folder")
         for name, value in wanted.items():
             if found.get(name) != value:
                 raise InputError(
@@ -112,6 +115,7 @@ def run(config: LlamaConfig, folder: Path | str, report: Report = print) -> pd.D
     """
     for library in ("trl", "datasets", "transformers", "math_verify", *(["peft"] if config.lora else [])):
         needed(library)
+    local_folder(config.model)  # refuses what can be no model before it asks for a machine
     if config.dry_run:
         return dry_run(config, report)
     require_gpus(config)

@@ -1,12 +1,15 @@
 """Models and tokenizers: loaded from safetensors alone, without code from elsewhere; and tiny random ones."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-from ntprl.errors import InputError
-from ntprl.llama.hub import explain, needed, quiet
+from ntprl.errors import InputError, existing_path, shown
+from ntprl.llama.hub import NO_CODE, explain, needed, quiet
 from ntprl.llama.published import SMOLLM2, smollm2_folder
 
+# As the hub names things: letters, digits, dashes, underscores and dots; up to 96 of them.
+HUB_NAME = re.compile(r"(?!.{97})[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 LARGEST_TINY = 50_000_000  # parameters up to which a dry run uses a local model itself
 # How a conversation is written for a byte-level tokenizer; closed turns end in the end token, as Llama's do.
 CHAT_TEMPLATE = (
@@ -21,13 +24,15 @@ def local_folder(name: str) -> Path | None:
     the hub (owner/name); else InputError."""
     if name == SMOLLM2:
         return smollm2_folder()
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = existing_path("model", name)
+    if path is not None and path.is_dir():
         if not (path / "config.json").is_file():
-            raise InputError(f"model = {name!r} is a folder without a config.json: no model was saved there")
+            raise InputError(f"model = {shown(name)} is a folder without a config.json: no model was saved there")
         return path
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise InputError(f"model = {name!r} is no existing folder, no name on the hub (owner/name) and not {SMOLLM2!r}")
+    if path is not None or not HUB_NAME.fullmatch(name) or ".." in name or "--" in name:
+        raise InputError(
+            f"model = {shown(name)} is no existing folder, no name on the hub (owner/name) and not {SMOLLM2!r}"
+        )
     return None
 
 
@@ -52,8 +57,9 @@ def load_weights(name: str, revision: str | None = None, dtype: str = "float32")
         require_safetensors(folder)
     try:
         with quiet():
+            options = dict(dtype=getattr(torch, dtype), use_safetensors=True) | NO_CODE
             return transformers.AutoModelForCausalLM.from_pretrained(
-                folder or name, revision=revision or "main", dtype=getattr(torch, dtype), use_safetensors=True
+                folder or name, revision=revision or "main", **options
             )
     except Exception as error:  # the libraries' errors share no class
         raise explain(error, "weights", name) from None
@@ -66,7 +72,7 @@ def load_tokenizer(name: str, revision: str | None = None, offline: bool = False
     try:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder or name, revision=revision or "main", local_files_only=offline
+                folder or name, revision=revision or "main", local_files_only=offline, **NO_CODE
             )
     except Exception as error:  # the libraries' errors share no class
         raise explain(error, "tokenizer", name) from None

@@ -258,18 +258,26 @@ def _free_worker() -> _Worker:
 
 
 def _ask(truth: str, answer: str, seconds: float) -> bool:
-    """math-verify's verdict, False if that takes too long; threads that ask at once get a worker each."""
-    worker = _free_worker()
-    try:
-        verdict = worker.ask(truth, answer, seconds)
-    except BaseException:
+    """math-verify's verdict, False if that takes too long; threads that ask at once get a worker each.
+
+    A process that died although it had time left may have been killed from outside, or by the question: it is asked
+    once more.
+    """
+    for _ in range(2):
+        worker = _free_worker()
+        try:
+            verdict = worker.ask(truth, answer, seconds)
+        except BaseException:
+            worker.stop()
+            raise
+        if verdict is not None:
+            _idle.setdefault(os.getpid(), []).append(worker)
+            return verdict
         worker.stop()
-        raise
-    if verdict is None:
-        worker.stop()
-        worker = _Worker()  # it gets ready while the caller goes on
-    _idle.setdefault(os.getpid(), []).append(worker)
-    return bool(verdict)
+        if worker.killed:
+            break
+    _idle.setdefault(os.getpid(), []).append(_Worker())  # it gets ready while the caller goes on
+    return False
 
 
 def _serve() -> None:

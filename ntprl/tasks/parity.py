@@ -12,6 +12,8 @@ import numpy as np
 from ntprl.errors import require_integer
 from ntprl.tasks.task import PAD, said, same_answers
 
+LONGEST = 8_000  # symbols: prompt and answer together fill the longest sequence of our models
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -29,8 +31,8 @@ class Parity:
     modulus: int = 2  # K, number of symbols
 
     def __post_init__(self) -> None:
-        require_integer("d", self.d, low=1)
-        require_integer("modulus", self.modulus, low=2)
+        require_integer("d", self.d, low=1, high=LONGEST)
+        require_integer("modulus", self.modulus, low=2, high=1_000_000)
 
     @property
     def eos(self) -> int:

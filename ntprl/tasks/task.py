@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ntprl.errors import InputError, require_integer
+
 PAD = -1
 
 
@@ -43,6 +45,97 @@ class Task(Protocol):
 
     def text(self, tokens: np.ndarray) -> str:
         """One row of tokens as a readable string, PAD left out."""
+
+
+def check_task(task: Task, n: int = 64, seed: int = 0) -> None:
+    """Draw n prompts of a task, answer and judge them; raise an InputError that says in one line what is wrong.
+
+    For tasks of your own, before a model is trained on one: a long answer without EOS would train without complaint
+    and never end, and a vocabulary that is too small would end in an error from deep inside a model.
+    """
+    name = type(task).__name__
+
+    def demand(condition: bool, what: str) -> None:
+        if not condition:
+            raise InputError(f"task {name}: {what}")
+
+    def call(method: str, *arguments: object, **options: object) -> object:
+        demand(callable(getattr(task, method, None)), f"it has no method {method}")
+        try:
+            return getattr(task, method)(*arguments, **options)
+        except Exception as error:  # whatever a user's code raises
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"task {name}: {method} fails with {reason[:200]}") from error
+
+    for size in ("vocab_size", "prompt_length", "long_length", "short_length", "eos"):
+        demand(hasattr(task, size), f"it has no {size}")
+        require_integer(f"{size} of task {name}", getattr(task, size), low=0 if size == "eos" else 1)
+    demand(
+        task.eos < task.vocab_size,
+        f"eos = {task.eos} is no token: tokens are 0 to vocab_size - 1 = {task.vocab_size - 1}",
+    )
+
+    def require_tokens(what: str, rows: object, width: int, exact: bool) -> np.ndarray:
+        is_array = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind == "i"
+        found = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
+        demand(is_array and len(rows) == n, f"{what} gives {found}, not an integer array of {n} rows")
+        fits = rows.shape[1] == width if exact else rows.shape[1] <= width
+        demand(fits, f"{what} gives {rows.shape[1]} tokens a row, not {'' if exact else 'at most '}{width}")
+        low = 0 if exact else PAD
+        bad = rows[(rows < low) | (rows >= task.vocab_size)]
+        demand(bad.size == 0, f"{what} gives token {bad[0] if bad.size else ''}, not one of 0 to {task.vocab_size - 1}")
+        return rows
+
+    drawn = {}
+    for test in (False, True):
+        rng, again = (np.random.default_rng(seed) for _ in range(2))
+        what = f"prompts(test={test})"
+        drawn[test] = require_tokens(what, call("prompts", n, rng, test=test), task.prompt_length, exact=True)
+        demand(
+            np.array_equal(drawn[test], call("prompts", n, again, test=test)), f"{what} draws from elsewhere than rng"
+        )
+    prompts, answers = drawn[False], {}
+    for kind, width in (("long", task.long_length), ("short", task.short_length)):
+        rows = answers[kind] = require_tokens(kind, call(kind, prompts), width + 1, exact=False)
+        demand(
+            (rows == task.eos).any(axis=1).all(), f"{kind} gives an answer without EOS ({task.eos}): it would never end"
+        )
+        demand(said(rows, task.eos).any(axis=1).all(), f"{kind} gives an answer that is empty, or goes on after EOS")
+        demand(np.array_equal(rows, call(kind, prompts)), f"{kind} gives two answers to the same prompts")
+    for kind, rows in answers.items():
+        for reward in ("r_e2e", "r_cot"):
+            right = call(reward, prompts, rows)
+            is_vector = isinstance(right, np.ndarray) and right.shape == (n,) and right.dtype == bool
+            demand(is_vector, f"{reward} must give a bool for each of {n} answers")
+            demand(
+                bool(right.all()),
+                f"{reward} says that a {kind} demonstration is wrong: {_example(prompts, rows, right)}",
+            )
+    finals = {kind: call("final", rows) for kind, rows in answers.items()}
+    for kind, final in finals.items():
+        demand(
+            isinstance(final, np.ndarray) and final.shape == (n,),
+            f"final must give a number for each of {n} {kind} answers",
+        )
+    demand(
+        np.array_equal(finals["long"], finals["short"]),
+        "long and short demonstrations of a prompt end in different answers",
+    )
+    for reward in ("r_e2e", "r_cot"):
+        unanswered = call(reward, prompts, np.full((n, 1), task.eos))
+        demand(not np.any(unanswered), f"{reward} says that an empty answer is right")
+        noise = np.random.default_rng(seed).integers(task.vocab_size, size=(n, task.long_length + 1))
+        judged = call(reward, prompts, noise)  # a sampled answer may be anything
+        demand(
+            getattr(judged, "shape", None) == (n,), f"{reward} must give a bool for each of {n} answers of any tokens"
+        )
+    demand(isinstance(call("text", prompts[0]), str), "text must give a string")
+
+
+def _example(prompts: np.ndarray, rows: np.ndarray, right: np.ndarray) -> str:
+    """The first demonstration that is called wrong."""
+    i = int(np.argmin(right))
+    return f"{prompts[i].tolist()} -> {rows[i].tolist()}"
 
 
 class Demonstrations(NamedTuple):

@@ -14,8 +14,8 @@ from scipy.special import expit
 
 from ntprl.book.run import from_profile
 from ntprl.book.verdict import RECOVERED
-from ntprl.errors import require, require_choice, require_integer
-from ntprl.linear_chain.chain import LinearChain, inputs
+from ntprl.errors import require, require_choice, require_integer, require_seed
+from ntprl.linear_chain.chain import LONGEST, LinearChain, inputs
 from ntprl.linear_chain.training import REWARDS, default_ridge, population, require_positive, star_table, train_chains
 
 # Chains lighter than this are not added up: an untrained chain of 50 links has millions of them, and only r_e2e needs
@@ -51,8 +51,10 @@ class ChainRun:
     n_eval: int = 256  # inputs measured; all 2^d if these are not more
 
     def __post_init__(self) -> None:
-        for name, low in (("d", 2), ("n_samples", 1), ("seed", 0), ("n_eval", 1)):
-            require_integer(name, getattr(self, name), low)
+        require_integer("d", self.d, low=2, high=LONGEST)
+        require_seed(self.seed)
+        for name in ("n_samples", "n_eval"):
+            require_integer(name, getattr(self, name), low=1)
         require_positive("p_cot", self.p_cot, below=1)
 
     @property
@@ -120,8 +122,9 @@ class SamplesNeeded:
     octaves: float = 0.5  # log2 of the factor at which the bisection stops
 
     def __post_init__(self) -> None:
-        for name, low in (("d", 2), ("seed", 0), ("n_eval", 1)):
-            require_integer(name, getattr(self, name), low)
+        require_integer("d", self.d, low=2, high=LONGEST)
+        require_seed(self.seed)
+        require_integer("n_eval", self.n_eval, low=1)
         require_positive("octaves", self.octaves)
 
     @property
@@ -168,9 +171,9 @@ SAMPLES = {
 def default_samples(profile: str, d: int) -> int:
     """How many demonstrations a profile takes for d bits."""
     require_choice("profile", profile, SAMPLES)
-    require_integer("d", d, low=2)
+    require_integer("d", d, low=2, high=LONGEST)
     per_bit, work = SAMPLES[profile]
-    return int(min(per_bit * d, work / d**2))
+    return max(1, int(min(per_bit * d, work / d**2)))
 
 
 def chain_run(profile: str = "laptop", n_samples: int = 0, **overrides) -> ChainRun:
