@@ -9,7 +9,10 @@ of an unchanged chapter writes the same bytes.
 """
 
 import argparse
+import hashlib
+import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,44 +38,79 @@ def find(names):
     return chosen
 
 
+def same(a, b):
+    """Whether two notebooks say the same: their cells and tags, whatever their outputs are."""
+    try:
+        compare_notebooks(a, b, fmt="md:myst")
+    except NotebookDifference:
+        return False
+    return True
+
+
+def committed(text):
+    """The chapter as its committed text says; None without git or before the first commit."""
+    show = ["git", "-C", str(text.parent), "show", f"HEAD:./{text.name}"]
+    try:
+        done = subprocess.run(show, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return jupytext.reads(done.stdout.decode(), fmt="md:myst")
+
+
+def digest(notebook):
+    """Of what a notebook says."""
+    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def stamp(text):
+    """Where the digest stands of the notebook that this tool wrote last."""
+    return text.parent.parent / "_build" / "stored" / f"{text.stem}.sha256"
+
+
 def load(text):
-    """The chapter as its text says, with the cell ids of the stored notebook."""
+    """The chapter as its text says, with the cell ids of the stored notebook.
+
+    Times of files say nothing after a checkout. So the text is taken only where the notebook has nothing of its own:
+    where it says what the text says, or what the committed text says, or is as this tool wrote it.
+    """
     notebook, stored_path = jupytext.read(text), text.with_suffix(".ipynb")
     if not stored_path.exists():
         return notebook
     stored = nbformat.read(stored_path, as_version=4)
-    try:
-        compare_notebooks(stored, notebook, fmt="md:myst")
-    except NotebookDifference:
-        # Somebody may have edited the notebook itself, in Jupyter or Colab: do not write over that.
-        if stored_path.stat().st_mtime > text.stat().st_mtime:
+    if not same(stored, notebook):
+        before = committed(text)
+        is_ours = stamp(text).is_file() and stamp(text).read_text() == digest(stored)
+        if not is_ours and (before is None or not same(stored, before)):
+            folder = text.parent.name
             sys.exit(
-                f"chapters/{text.stem}: the notebook is newer than its text and differs. Keep the notebook: "
-                f"jupytext --sync {stored_path.name}; keep the text: touch {text.name}"
+                f"{folder}/{text.stem}: the notebook and its text differ, and both may have been edited. "
+                f"Keep the notebook: jupytext --to md:myst {folder}/{stored_path.name}; "
+                f"keep the text: jupytext --update --to ipynb {folder}/{text.name}"
             )
     return combine_inputs_with_outputs(notebook, stored, fmt="md:myst")
 
 
-def execute(notebook, name):
+def execute(notebook, name, traceback=False):
     """Run all cells in one fresh kernel in chapters/, a line of progress for each that takes a second or more.
 
-    Whole lines with the chapter's name, since chapters may run side by side.
+    Whole lines with the chapter's name, since chapters may run side by side. A cell that fails ends the program in one
+    line, after the whole traceback if that is asked for.
     """
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    started = 0.0
+    started, number = 0.0, 0
 
     def before(cell, cell_index):
-        nonlocal started
-        started = time.perf_counter()
+        nonlocal started, number
+        started, number = time.perf_counter(), next(i for i, c in enumerate(code, 1) if c is cell)
 
     def after(cell, cell_index, execute_reply):
         seconds = time.perf_counter() - started
         if seconds >= 1:
-            number = next(i for i, c in enumerate(code, 1) if c is cell)
             first = cell.source.strip().splitlines()[0][:50]
             print(f"{name}  {number:2d}/{len(code)}  {first:50} {seconds:6.1f} s", flush=True)
 
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=SECONDS,
@@ -82,7 +120,14 @@ def execute(notebook, name):
         resources={"metadata": {"path": str(CHAPTERS)}},
         on_cell_execute=before,
         on_cell_executed=after,
-    ).execute()
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        if traceback:
+            print(error, file=sys.stderr)
+        reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        sys.exit(f"chapters/{name}, code cell {number}: {reason.strip().splitlines()[0]}")
 
 
 def write(notebook, path):
@@ -97,6 +142,14 @@ def write(notebook, path):
     temporary.replace(path)
 
 
+def keep(notebook, text, into=None):
+    """Store a run beside its text, or a copy in another folder."""
+    write(notebook, (into or text.parent) / f"{text.stem}.ipynb")
+    if into is None:
+        stamp(text).parent.mkdir(parents=True, exist_ok=True)
+        stamp(text).write_text(digest(notebook))
+
+
 def main():
     parser = argparse.ArgumentParser(description="Run chapters and keep their outputs.")
     parser.add_argument("chapter", nargs="*", help="the start of a chapter's name, such as 02 (default: all)")
@@ -109,15 +162,8 @@ def main():
     for text in find(args.chapter):
         clock = time.perf_counter()
         notebook = load(text)
-        try:
-            execute(notebook, text.stem)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            number = sum(1 for c in notebook.cells if c.get("execution_count"))
-            if args.traceback:
-                print(error, file=sys.stderr)
-            reason = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
-            sys.exit(f"chapters/{text.stem}, code cell {number}: {reason.strip().splitlines()[0]}")
-        write(notebook, (args.into or CHAPTERS) / f"{text.stem}.ipynb")
+        execute(notebook, text.stem, args.traceback)
+        keep(notebook, text, args.into)
         print(f"{text.stem}: run in {time.perf_counter() - clock:.0f} s", flush=True)
 
 

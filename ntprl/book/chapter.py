@@ -4,6 +4,8 @@ from ntprl.book.run import PROFILES, require_device
 from ntprl.book.style import use_style
 from ntprl.errors import InputError, require, require_choice, require_integer
 
+# What a kernel has by itself, and what `papermill --inject-paths` adds.
+NOT_PARAMETERS = {"In", "Out", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
 
 
@@ -15,8 +17,8 @@ def start_chapter(namespace: dict) -> None:
     """
     known = namespace.get("__annotations__", {})
     for name, value in namespace.items():
-        is_plain = isinstance(value, (str, int, float, list, type(None)))
-        if known and is_plain and name not in known and name != "In" and not name.startswith("_"):
+        is_plain = isinstance(value, (str, int, float, list, dict, type(None)))
+        if known and is_plain and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
             raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(known)}")
     for name, kind in known.items():
         accepted = (int, float) if kind is float else kind
