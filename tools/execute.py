@@ -3,6 +3,7 @@
     python tools/execute.py                      every chapter, outputs stored in chapters/*.ipynb
     python tools/execute.py 02                   one chapter, by the start of its name
     python tools/execute.py --into _build/book   copies; nothing under chapters/ is written
+    python tools/execute.py --pairs              run nothing: do the texts and their notebooks say the same?
 
 What runs is the text, NN_name.md. The notebook beside it lends its cell ids, so that a second run
 of an unchanged chapter writes the same bytes.
@@ -68,6 +69,26 @@ def stamp(text):
     return text.parent.parent / "_build" / "stored" / f"{text.stem}.sha256"
 
 
+def differ(text):
+    """One line, with the command that keeps either side."""
+    name = f"{text.parent.name}/{text.stem}"
+    return (
+        f"{name}: the notebook and its text differ, and both may have been edited. "
+        f"Keep the notebook: jupytext --to md:myst {name}.ipynb; "
+        f"keep the text: jupytext --update --to ipynb {name}.md"
+    )
+
+
+def pairs(texts):
+    """Lines for the chapters whose notebook does not say what the text says."""
+    read = {text: text.with_suffix(".ipynb") for text in texts}
+    return [
+        differ(text)
+        for text, stored in read.items()
+        if not (stored.exists() and same(nbformat.read(stored, as_version=4), jupytext.read(text)))
+    ]
+
+
 def load(text):
     """The chapter as its text says, with the cell ids of the stored notebook.
 
@@ -82,12 +103,7 @@ def load(text):
         before = committed(text)
         is_ours = stamp(text).is_file() and stamp(text).read_text() == digest(stored)
         if not is_ours and (before is None or not same(stored, before)):
-            folder = text.parent.name
-            sys.exit(
-                f"{folder}/{text.stem}: the notebook and its text differ, and both may have been edited. "
-                f"Keep the notebook: jupytext --to md:myst {folder}/{stored_path.name}; "
-                f"keep the text: jupytext --update --to ipynb {folder}/{text.name}"
-            )
+            sys.exit(differ(text))
     return combine_inputs_with_outputs(notebook, stored, fmt="md:myst")
 
 
@@ -155,7 +171,10 @@ def main():
     parser.add_argument("chapter", nargs="*", help="the start of a chapter's name, such as 02 (default: all)")
     parser.add_argument("--into", type=Path, help="write executed copies to this folder (default: chapters/)")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failing cell")
+    parser.add_argument("--pairs", action="store_true", help="run nothing; name the pairs that differ")
     args = parser.parse_args()
+    if args.pairs:
+        sys.exit("\n".join(pairs(find(args.chapter))) or 0)
     os.environ.pop("MPLBACKEND", None)  # figures must reach the notebook, whatever the caller's shell says
     os.environ["PYTHONHASHSEED"] = "0"  # an order taken from a set would differ from run to run
 
