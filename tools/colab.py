@@ -1,4 +1,4 @@
-"""Run chapters as Colab does: the installed package, no checkout, each notebook alone in an empty folder, at smoke size.
+"""Run chapters as in Colab: no checkout, each notebook alone in an empty folder, at smoke size.
 
 pip install -r tests/colab.txt ".[llama]"     Colab's versions, and the package beside them
 python tools/colab.py                         every chapter

@@ -86,6 +86,12 @@ def read(root: Path) -> dict[str, str]:
     return texts
 
 
+def is_tag(root: Path, name: str) -> bool:
+    """Whether the checkout has a tag of that name."""
+    listed = subprocess.run(["git", "-C", str(root), "tag", "--list", name], capture_output=True, text=True)
+    return listed.stdout.strip() == name
+
+
 def current(texts: dict[str, str]) -> Release:
     """What the files say now, each fact where it is first written."""
     project = tomllib.loads(texts["pyproject.toml"])["project"]
@@ -137,8 +143,11 @@ def left_over(texts: dict[str, str], old: Release, new: Release) -> list[str]:
     return found
 
 
-def problems(texts: dict[str, str], release: Release) -> list[str]:
-    """Places where the texts say another version or address than that of the release."""
+def problems(texts: dict[str, str], release: Release, names: set[str]) -> list[str]:
+    """Places where the texts say another version or address than that of the release.
+
+    A repository of somebody else that bears one of the names is taken for a forgotten address.
+    """
     found = []
     for name, pattern in VERSION_LINES.items():
         said = re.findall(pattern, texts[name])
@@ -156,15 +165,26 @@ def problems(texts: dict[str, str], release: Release) -> list[str]:
         said = re.findall(pattern, texts["_config.yml"])
         if said != [value]:
             found.append(f"_config.yml: {', '.join(said) or 'nothing'} where {value} is expected")
-    name = re.escape(release.slug.partition("/")[2])
-    for match in lines_with(texts, re.compile(rf"github\.com/[\w-]+/{name}(?![\w-]|\.\w)")):
-        if not match.endswith(release.slug):
-            found.append(f"{match}, not {release.slug}")
+    for name in map(re.escape, sorted(names)):
+        for match in lines_with(texts, re.compile(rf"github\.com/[\w-]+/{name}(?![\w-]|\.\w)")):
+            if not match.endswith(release.slug):
+                found.append(f"{match}, not {release.slug}")
     for match in lines_with(texts, re.compile(r"git\+https://[^\s\"'\\)`]+")):
         asked = match.rpartition(": ")[2]
         if "{" not in asked and asked != f"git+{release.repository}@v{release.version}":
             found.append(f"{match}, not {release.repository} at v{release.version}")
     return found
+
+
+def agreed(texts: dict[str, str], new: Release, write: bool = True) -> dict[str, str]:
+    """The texts as they say the release everywhere, rewritten or, without `write`, as they are; else raises Refused."""
+    old = current(texts)
+    changed = rewritten(texts, old, new) if write else texts
+    names = {each.slug.partition("/")[2] for each in (old, new)}
+    wrong = left_over(changed, old, new) + problems(changed, new, names)
+    if wrong:
+        raise Refused("\n".join([*wrong, f"{len(wrong)} places do not say {new.repository} at v{new.version}"]))
+    return changed
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> None:
@@ -180,10 +200,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> None:
     repository = (given.repository or old.repository).removesuffix("/").removesuffix(".git")
     site = given.site or (old.site if repository == old.repository else pages_of(repository))
     new = Release((given.version or old.version).removeprefix("v"), repository, f"{site.rstrip('/')}/")
-    changed = texts if given.check else rewritten(texts, old, new)
-    wrong = left_over(changed, old, new) + problems(changed, new)
-    if wrong:
-        raise Refused("\n".join([*wrong, f"{len(wrong)} places do not say {new.repository} at v{new.version}"]))
+    if not given.check and new.version != old.version and is_tag(root, f"v{new.version}"):
+        raise Refused(f"version = {new.version!r} is not allowed: the tag v{new.version} exists, and tags do not move")
+    changed = agreed(texts, new, write=not given.check)
     written = [name for name in texts if changed[name] != texts[name]]
     for name in written:
         (root / name).write_bytes(changed[name].encode())
