@@ -1,6 +1,8 @@
 """Results as data: kept by a notebook that papermill runs, read back exactly, found by scrapbook's convention too."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOY = [
     'profile: str = "laptop"  # size\nseed: int = 0\ndevice: str = "cpu"\np_cot: float = 0.25',
     "from ntprl.book.chapter import start_chapter\nfrom ntprl.book.results import keep_results\n"
-    "start_chapter(globals())\nimport pandas as pd",
+    "start_chapter(globals())\nimport pandas as pd\nseed = 5  # not what it was run with",
     'table = pd.DataFrame({"step": [1, 2], "half": [p_cot / 2, None], "word": ["a", "b"], "seconds": [1.5, 2.5]})\n'
     "keep_results(table, globals())",
 ]
@@ -51,7 +53,7 @@ def kept(monkeypatch, tmp_path):
 
 
 def namespace(**values) -> dict:
-    return {"__annotations__": {name: type(value) for name, value in values.items()}, **values}
+    return {results.PARAMETERS: values}
 
 
 def test_what_is_kept_is_read_to_the_last_digit(kept):
@@ -117,7 +119,46 @@ def test_a_notebook_that_papermill_ran_is_read(tmp_path, option):
     assert done.returncode == 0, done.stderr
     read = read_results(out)
     assert read[["step", "word"]].to_numpy().tolist() == [[1, "a"], [2, "b"]]
+    assert set(read["seed"]) == {0}
     assert read["half"][0] == 0.25 and np.isnan(read["half"][1]) and set(read["p_cot"]) == {0.5}
     cells = nbformat.read(out, as_version=4).cells
     (bundle,) = cells[-1].outputs  # as scrapbook looks for it
     assert bundle.data[MIME]["name"] == bundle.metadata["scrapbook"]["name"] == results.NAME
+
+
+# --- the page ---
+
+PAGE = (ROOT / "chapters" / "pages" / "sweeping.md").read_text()
+LINES = {"import": "from ntprl.book.results import keep_results", "last": "keep_results(measured, globals())"}
+
+
+def with_results(path: Path) -> nbformat.NotebookNode:
+    """Chapter 2, with the cell that keeps its results as its last one."""
+    notebook = nbformat.read(path, as_version=4)
+    if not any(LINES["last"] in cell.source for cell in notebook.cells):
+        notebook.cells.append(new_code_cell("\n".join(LINES.values())))
+    return notebook
+
+
+@pytest.mark.slow
+def test_the_page_on_sweeps_does_what_it_says(tmp_path):
+    """All its commands and code, in their order, in a folder with the chapter that it takes."""
+    (tmp_path / "chapters").mkdir()
+    chapter = "chapters/02_pretraining_threshold.ipynb"
+    nbformat.write(with_results(ROOT / chapter), tmp_path / chapter)
+    blocks = re.findall(r"(?ms)^```(sh|python)\n(.*?)^```", PAGE)
+    assert [kind for kind, _ in blocks] == ["sh", "python", "python", "python"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    printed = []
+    for kind, code in blocks:
+        command = ["bash", "-euc", code] if kind == "sh" else [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert "0.2" in printed[1] and "0.4" in printed[1]
+    kept = read_results(*sorted((tmp_path / "runs" / "sweep").glob("*.ipynb")))
+    assert set(zip(kept["p_cot"], kept["seed"], strict=True)) == {(0.2, 0), (0.4, 0), (0.2, 1), (0.4, 1)}
+    # the two ways agree: the chapter's live run is the library's run
+    ours = kept.query("p_cot == 0.4 and seed == 1").iloc[-1]
+    assert f"{ours['sampled_long']:.6f}" in printed[3]

@@ -1,5 +1,6 @@
 """What every chapter begins with: its parameters checked, the style of its figures set."""
 
+from ntprl.book.results import PARAMETERS
 from ntprl.book.run import PROFILES, require_device
 from ntprl.book.style import use_style
 from ntprl.errors import InputError, require, require_choice, require_integer
@@ -27,4 +28,5 @@ def start_chapter(namespace: dict) -> None:
     require_choice("profile", namespace["profile"], PROFILES)
     require_integer("seed", namespace["seed"], low=0)
     require_device(namespace["device"])
+    namespace[PARAMETERS] = {name: namespace[name] for name in known}
     use_style()

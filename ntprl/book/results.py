@@ -14,6 +14,7 @@ from ntprl.errors import InputError, require
 # The bundle of scrapbook's `glue`, whose readers find it too.
 MIME = "application/scrapbook.scrap.json+json"
 NAME = "results"
+PARAMETERS = "_parameters"  # what `start_chapter` found, whatever the chapter makes of these names later
 
 
 def keep_results(table: pd.DataFrame, namespace: dict) -> None:
@@ -21,7 +22,7 @@ def keep_results(table: pd.DataFrame, namespace: dict) -> None:
 
     table      one row for each measurement, one column for each quantity; `seconds` is left out, as it would make
                every run of the same chapter another one
-    namespace  globals() of the chapter; the annotations say which names are parameters
+    namespace  globals() of the chapter, in which `start_chapter` has noted the parameters
 
     Outside a notebook nothing happens.
     """
@@ -32,7 +33,7 @@ def keep_results(table: pd.DataFrame, namespace: dict) -> None:
     table = table.drop(columns="seconds", errors="ignore")
     cells = table.astype(object).where(table.notna(), None)  # JSON has no NaN
     data = {
-        "parameters": {name: namespace[name] for name in namespace.get("__annotations__", {})},
+        "parameters": namespace.get(PARAMETERS, {}),
         "columns": list(table.columns),
         "rows": [[value.item() if hasattr(value, "item") else value for value in row] for row in cells.to_numpy()],
     }
