@@ -103,6 +103,13 @@ def test_without_git_nothing_is_guessed(pair, monkeypatch):
         execute.load(pair)
 
 
+def test_pairs_that_differ_are_named(pair):
+    assert execute.pairs([pair]) == []
+    edit(pair)
+    (line,) = execute.pairs([pair])
+    assert "chapters/01_toy" in line and "keep the text: " in line
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "value"), [("notebook", 2), ("text", 3)])
 def test_each_side_can_be_kept_by_the_command_that_the_refusal_names(pair, side, value):
