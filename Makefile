@@ -4,7 +4,13 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book html test check executed refresh bench campaign clean
+.PHONY: help book html pdf test check executed refresh bench campaign release clean
+
+# Verbs that are asked for together, as in `make -j2 check bench`, come one after the other: two would install into .venv
+# at once, and measure each other. Chapters run side by side in a make of their own, which says so.
+ifndef SIDE_BY_SIDE
+.NOTPARALLEL:
+endif
 
 # The interpreter that makes .venv; from then on every program comes from .venv.
 PYTHON ?= python3
@@ -45,6 +51,9 @@ book: executed ## run every chapter afresh and build the book from those runs
 html: _build/html.built ## build the book from the outputs stored in chapters/, in seconds
 	@echo "Built from stored outputs: $(CURDIR)/_build/html/index.html"
 
+pdf: $(READY) ## print the book to one PDF, with an installed Chromium or Chrome, in minutes
+	$(BIN)/python tools/pdf.py
+
 test: .venv/.test _build/html.built executed ## run the tests, and every chapter, comparing its outputs
 	$(ALONE) $(BIN)/python -m pytest -q -n $(JOBS) -p tools.complete tests
 	$(BIN)/python -m pytest -q -p tools.replay --replay _build/executed --nbval --nbval-current-env \
@@ -70,6 +79,16 @@ endif
 
 campaign: .venv/.test ## try thousands of bad values, kills and altered files, for an hour
 	$(ALONE) $(BIN)/python tools/campaign.py --cases 1000 --kills 30
+
+# The new address and version of the project, for `make release VERSION=0.2.0 REPOSITORY=https://github.com/OWNER/NAME`;
+# without them it only checks. PUBLISHING.md says when.
+VERSION ?=
+REPOSITORY ?=
+SITE ?=
+
+release: ## write VERSION and REPOSITORY wherever they stand, and check that no other is left
+	@$(PYTHON) tools/release.py $(addprefix --version ,$(VERSION)) $(addprefix --repository ,$(REPOSITORY)) \
+	    $(addprefix --site ,$(SITE))
 
 clean: ## remove all that can be made again, .venv included
 	rm -rf _build .venv dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -114,7 +133,7 @@ _build/html.built: $(CHAPTERS:.md=.ipynb) $(PAGES) | $(READY)
 	$(call pages,.)
 
 executed: | $(READY)
-	@$(MAKE) --no-print-directory -j $(JOBS) $(EXECUTED)
+	@$(MAKE) --no-print-directory -j $(JOBS) SIDE_BY_SIDE=yes $(EXECUTED)
 
 _build/book.built: $(EXECUTED) $(PAGES) | $(READY)
 	@rm -rf _build/book && mkdir -p _build/book

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ntprl.book.run import Run
 from ntprl.book.store import code_version, provenance
-from ntprl.errors import require, require_integer
+from ntprl.errors import install_command, require, require_integer
 from ntprl.posttrain import PosttrainConfig, Reward
 from ntprl.pretrain import PretrainConfig, learning_rate, make_optimizer
 from ntprl.seeds import numpy_rng
@@ -32,7 +32,7 @@ try:
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 except ImportError as error:
-    sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
+    sys.exit(f"{error}: this benchmark needs {install_command('bench')}")
 
 # [operations, bytes] counted so far
 Counted = Callable[[], np.ndarray]

@@ -57,7 +57,7 @@ from torch.nn import functional as F
 
 from ntprl.book.run import Run, change
 from ntprl.book.store import runs_folder
-from ntprl.errors import InputError
+from ntprl.errors import InputError, install_command
 from ntprl.policy_gradient import Pack, Part, pack
 from ntprl.posttrain import PosttrainConfig, Reward, judged, posttrain, update
 from ntprl.pretrain import make_optimizer, pretrain
@@ -73,7 +73,7 @@ from ntprl.weightings import grpo
 try:
     import trl
 except ImportError as error:
-    sys.exit(f"{error}: this benchmark needs pip install 'ntprl[bench]'")
+    sys.exit(f"{error}: this benchmark needs {install_command('bench')}")
 
 
 Contestants = dict[str, Contestant]

@@ -56,6 +56,11 @@ def require_number(name: str, value: object, low: float, high: float = float("in
     require(is_number and low <= value <= high and value != float("inf"), name, value, allowed)
 
 
+def install_command(extra: str) -> str:
+    """How to install an extra: from the checkout. By name an index would give whatever somebody put there."""
+    return f"pip install -e '.[{extra}]' in a checkout of ntprl"
+
+
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:
     """One of the names in `choices`."""
     require(isinstance(value, str) and value in choices, name, value, "one of " + ", ".join(sorted(choices)))

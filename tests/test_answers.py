@@ -290,7 +290,7 @@ def test_scripts_without_a_guard_and_their_forks(script, printed, tmp_path):
 def test_without_the_library_latex_is_refused_and_numbers_are_not(no_process, monkeypatch, refused):
     monkeypatch.setitem(sys.modules, "math_verify", None)
     for _ in range(2):
-        with refused("llama extra", "pip install 'ntprl[llama]'"):
+        with refused("package math-verify", "pip install -e '.[words]'"):
             is_right(f"{MARK} x+1", "1+x")
     said = [f"{MARK} $1,234.00", f"{MARK} x+1", "?", f"{MARK} Evelyn"]
     assert rewards(said, ["1234", "72", "72", "Evelyn"]) == [1, 0, 0, 1]

@@ -1,5 +1,6 @@
 """The files around the code say the same thing: name, version, address, dependencies, and what is where."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,22 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+BINDER = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 
-# What Colab has preinstalled (2026-08, googlecolab/backend-info). A core dependency that excluded one
-# of these would replace a loaded library while a reader is using it.
+# What Colab has preinstalled. A dependency that excluded one of these would replace a loaded library while a reader is
+# using it.
 COLAB_PYTHON = "3.13.0"
-COLAB = {
-    "torch": "2.11.0",
-    "numpy": "2.1.3",
-    "pandas": "2.2.3",
-    "matplotlib": "3.10.0",
-    "seaborn": "0.13.2",
-    "scipy": "1.16.0",
-    "numba": "0.61.0",  # at least: the first for Python 3.13
-    "safetensors": "0.6.0",
-    "tqdm": "4.67.0",
-}
+COLAB = dict(line.split("==") for line in (ROOT / "tests" / "colab.txt").read_text().splitlines() if "==" in line)
 
 CORE = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = {
@@ -91,6 +83,17 @@ def test_environment_is_thin():
     assert set(re.fullmatch(r"-e \.\[(.*)\]", install)[1].split(",")) <= set(EXTRAS)
 
 
+def test_binder_installs_no_more_than_chapters_need():
+    """Without tests, TRL and the book's builder, for PyTorch on CPUs, in the locked versions."""
+    assert [line.split("=")[0] for line in BINDER["dependencies"]] == ["python", "pip"]
+    script = ROOT / "binder" / "postBuild"
+    text = script.read_text()
+    (extras,) = re.findall(r'"\.\[([\w,]+)\]"', text)
+    assert {name for extra in extras.split(",") for name in with_parts(extra)} >= {"ipykernel", "math-verify"}
+    assert not {"trl", "jupyter-book", "pytest"} & {name for extra in extras.split(",") for name in with_parts(extra)}
+    assert "whl/cpu" in text and "--constraint requirements.lock" in text and os.access(script, os.X_OK)
+
+
 @pytest.mark.parametrize("requirement", DIRECT, ids=str)
 def test_lock_satisfies(requirement):
     assert requirement.specifier.contains(locked()[normal(requirement.name)])
@@ -146,9 +149,34 @@ def test_lock_is_exact():
     assert [line for line in lock_lines() if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
 
 
-@pytest.mark.parametrize("requirement", CORE, ids=str)
-def test_core_admits_colab(requirement):
-    assert requirement.specifier.contains(COLAB[requirement.name])
+def in_colab():
+    """What the first cells of all chapters install: the core, and the extras that one of them names."""
+    cells = "".join(path.read_text() for path in (ROOT / "chapters").glob("*.md"))
+    named = set(re.findall(r"%pip install -q \"ntprl\[([\w,]+)\] @", cells))
+    for extra in {extra for extras in named for extra in extras.split(",")}:
+        yield from (each for part in {extra, *inner_extras(extra)} for each in EXTRAS[part])
+    yield from CORE
+
+
+def inner_extras(extra):
+    """The extras that an extra names, and those that they name."""
+    for line in PROJECT["optional-dependencies"][extra]:
+        requirement = Requirement(line)
+        if requirement.name == PROJECT["name"]:
+            for inner in requirement.extras:
+                yield inner
+                yield from inner_extras(inner)
+
+
+@pytest.mark.parametrize("requirement", sorted(in_colab(), key=str), ids=str)
+def test_nothing_of_colab_is_replaced(requirement):
+    """math-verify is not there and comes new; all else is."""
+    if requirement.name != "math-verify":
+        assert requirement.specifier.contains(COLAB[requirement.name])
+
+
+def test_chapter_7_installs_nothing_of_trl_in_colab():
+    assert {each.name for each in in_colab()} - {each.name for each in CORE} == {"transformers", "math-verify"}
 
 
 def test_python_admits_colab():

@@ -177,6 +177,18 @@ def test_the_parameters_as_they_stand_are_not_refused(chapter):
     begin(chapter, "seed", 1)
 
 
+@pytest.mark.parametrize("name", ["PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"])
+def test_what_papermill_injects_is_no_parameter(name):
+    """With --inject-paths, --inject-input-path or --inject-output-path."""
+    begin("01_data_mixture", name, "somewhere/out.ipynb")
+
+
+@pytest.mark.parametrize("name, value", [("PAPERMILL_INPUT", "a.ipynb"), ("sizes", {"d": 3})])
+def test_no_other_name_passes(name, value):
+    with pytest.raises(InputError, match=f"parameter {name} = .* is unknown"):
+        begin("01_data_mixture", name, value)
+
+
 @slow
 @pytest.mark.parametrize(("chapter", "parameter", "line"), [BAD[3], BAD[-1]])
 def test_papermill_ends_with_that_line(tmp_path, chapter, parameter, line):

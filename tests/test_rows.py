@@ -101,8 +101,8 @@ def without(missing: set[str], script: str) -> list[str]:
 @pytest.mark.slow
 def test_every_module_imports_without_the_extras_and_a_run_says_what_is_missing():
     by_trl, live = without(LIVE | BY_TRL | CLUSTER, EVERY_MODULE)
-    assert "package trl" in by_trl and "pip install 'ntprl[trl]'" in by_trl
-    assert "package transformers" in live and "pip install 'ntprl[llama]'" in live
+    assert "package trl" in by_trl and "pip install -e '.[trl]'" in by_trl
+    assert "package transformers" in live and "pip install -e '.[llama]'" in live
 
 
 @pytest.mark.slow

@@ -3,10 +3,13 @@
 import ast
 from contextlib import suppress
 
+from ntprl.book.results import PARAMETERS
 from ntprl.book.run import PROFILES, require_device
 from ntprl.book.style import use_style
 from ntprl.errors import InputError, require, require_choice, require_seed, shown
 
+# What a kernel has by itself, and what `papermill --inject-paths` adds.
+NOT_PARAMETERS = {"In", "Out", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
 
 
@@ -38,7 +41,7 @@ def start_chapter(namespace: dict) -> None:
         raise InputError("no parameter of this chapter says its type, as in `seed: int = 0`: none could be checked")
     for name, value in namespace.items():
         is_plain = isinstance(value, (str, int, float, list, tuple, dict, set, type(None)))
-        if is_plain and name not in known and name not in ("In", "Out") and not name.startswith("_"):
+        if is_plain and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
             raise InputError(f"parameter {name} = {shown(value)} is unknown: known are {', '.join(known)}")
     for name, kind in known.items():
         accepted = (int, float) if kind is float else kind
@@ -47,4 +50,5 @@ def start_chapter(namespace: dict) -> None:
     require_choice("profile", namespace["profile"], PROFILES)
     require_seed(namespace["seed"])
     require_device(namespace["device"])
+    namespace[PARAMETERS] = {name: namespace[name] for name in known}
     use_style()

@@ -160,7 +160,7 @@ def _split(records: dict[str, dict]) -> tuple[dict, dict[str, dict]]:
 
 def collect(recording: Recording, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
     """(tidy table, sidecar) of the finished runs of a recording; raises InputError if any is missing."""
-    folder = folder or runs_folder()
+    folder = Path(folder or runs_folder())
     hashes = [config_hash(config) for config in recording.configs]
     missing = [h for h in hashes if not (folder / f"{h}.json").is_file()]
     if missing:

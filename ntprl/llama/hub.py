@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from types import ModuleType
 
-from ntprl.errors import InputError
+from ntprl.errors import InputError, install_command
 
 LIVE = {"transformers", "tokenizers", "huggingface_hub"}  # of the extra llama; what else may be missing is of trl
 
@@ -40,7 +40,7 @@ def needed(module: str) -> ModuleType:
             raise InputError("vllm = True needs the package vllm: pip install vllm, or set vllm = False") from None
         extra = "llama" if missing in LIVE else "trl"
         raise InputError(
-            f"the Llama experiments need the package {missing} ({error}): pip install 'ntprl[{extra}]'"
+            f"the Llama experiments need the package {missing} ({error}): {install_command(extra)}"
         ) from None
 
 

@@ -34,7 +34,7 @@ from contextlib import suppress
 from fractions import Fraction
 from importlib.util import find_spec
 
-from ntprl.errors import InputError, require, require_number
+from ntprl.errors import InputError, install_command, require, require_number
 from ntprl.tasks.rows import MARK
 
 LONGEST_TEXT = 1_000_000  # characters; a longer completion says nothing
@@ -194,7 +194,7 @@ class _Worker:
 
     def __init__(self) -> None:
         if find_spec("math_verify") is None:
-            raise InputError("comparing LaTeX answers needs the llama extra: pip install 'ntprl[llama]'")
+            raise InputError(f"comparing LaTeX answers needs the package math-verify: {install_command('words')}")
         # A plain command: unlike multiprocessing it runs no part of the caller's script again and forks no GPU state.
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from ntprl.tasks.answers import _serve; _serve()"],
