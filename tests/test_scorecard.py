@@ -160,6 +160,7 @@ FALSE = {
     "C15": setting(greedy_r_cot=1.0, greedy_accuracy=1.0),
     "C16a": SHORT_AFTER_RL,
     "C17a": last_rounds(greedy_accuracy=0.0, greedy_long=0.0),
+    "C17c": last_rounds(greedy_accuracy=0.0, greedy_long=0.0),
     "C18": last_rounds(long_probability=0.0),
     "C20": SHORT_AFTER_RL,
     "C21": setting(probability=0.5),
