@@ -29,7 +29,7 @@ TABLES = (
         "SmolLM2-135M-Instruct on parity in words, p_cot = .25: do both phases show?",
         CHAPTER,
         grid(PUBLISHED, seed=range(3)),
-        "not yet measured; an hour on one CPU core, by estimate",
+        "not yet measured; 90 minutes on one CPU core, by estimate",
     ),
     # O29. Predicted: without long demonstrations, and with a coin for a reward, RL adds less than .2 to greedy
     # accuracy, and fewer than half of the greedy answers are long after it, in every run.
@@ -37,15 +37,15 @@ TABLES = (
         "coin_published_controls",
         "SmolLM2-135M-Instruct: what does RL do without long demonstrations, and with a coin for a reward?",
         CHAPTER,
-        (*grid(PUBLISHED, p_cot=(0.0,), seed=range(2)), *grid(PUBLISHED, reward=("coin",), seed=range(2))),
-        "not yet measured; an hour on one CPU core, from the starts of `coin_published`",
+        (*grid(PUBLISHED, p_cot=(0.0,), seed=range(3)), *grid(PUBLISHED, reward=("coin",), seed=range(3))),
+        "not yet measured; 90 minutes on one CPU core, from the starts of `coin_published`",
     ),
     # O30. Predicted: greedy answers turn long within .05 of m/(1 + m): of 1/3 here ...
     Recording(
         "coin_published_thresholds",
         "SmolLM2-135M-Instruct, fine-tuning alone: at which p_cot do greedy answers turn long?",
         CHAPTER,
-        grid(TUNED, p_cot=(0.1, 0.2, 0.3, 0.35, 0.4, 0.5), seed=range(2)),
+        grid(TUNED, p_cot=(0.1, 0.2, 0.3, 0.35, 0.4, 0.5), seed=range(3)),
         "not yet measured; two hours on one CPU core",
     ),
     # ... and of 1/2 here, where short answers are marked
@@ -53,8 +53,8 @@ TABLES = (
         "coin_published_marked",
         "The same where short answers begin with a word of their own: does the switch move to one half?",
         CHAPTER,
-        grid(change(TUNED, marked=True), p_cot=(0.3, 0.4, 0.5, 0.6), seed=range(2)),
-        "not yet measured; an hour on one CPU core",
+        grid(change(TUNED, marked=True), p_cot=(0.3, 0.4, 0.5, 0.6), seed=range(3)),
+        "not yet measured; 90 minutes on one CPU core",
     ),
     # O31. Predicted: on the same mixture greedy accuracy changes by less than .2; on long demonstrations alone, where
     # one has them, more than half of the greedy answers are long at the end.
@@ -62,15 +62,15 @@ TABLES = (
         "coin_published_continued",
         "SmolLM2-135M-Instruct, from the same starts: what does more next-token training do instead of RL?",
         CHAPTER,
-        grid(CONTINUED, next_p_cot=(0.25, 1.0), seed=range(2)),
-        "not yet measured; an hour on one CPU core, from the starts of `coin_published`",
+        grid(CONTINUED, next_p_cot=(0.25, 1.0), seed=range(3)),
+        "not yet measured; 90 minutes on one CPU core, from the starts of `coin_published`",
     ),
     # No claim: rarer long answers, with twice the rounds, and a share beyond the threshold.
     Recording(
         "coin_published_shares",
         "SmolLM2-135M-Instruct at p_cot of .1 and .5: what do both phases do?",
         CHAPTER,
-        grid(change(PUBLISHED, rounds=16), p_cot=(0.1, 0.5), seed=range(2)),
+        grid(change(PUBLISHED, rounds=16), p_cot=(0.1, 0.5), seed=range(3)),
         "not yet measured; two hours on one CPU core",
     ),
 )
