@@ -66,7 +66,7 @@ def error_by_samples(table: pd.DataFrame, proved: dict[int, tuple[np.ndarray, np
         ax.loglog(part.index.get_level_values("n_samples"), part, color=color, marker="o", ms=4, label=f"d = {d}")
         if d in proved:
             ax.loglog(*proved[d], color=color, ls="--", lw=1.4)
-    ax.set(xlabel="samples", ylabel="error on the worst input")
+    ax.set(xlabel="samples", ylabel="error on\nthe worst input")
     fig.legend(loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
     ax.annotate("proved (dashed)", (0.98, 0.93), xycoords="axes fraction", ha="right", color="#555555")
 
@@ -118,7 +118,7 @@ def rare(table: pd.DataFrame) -> None:
         (end[few & ~common], RED, "o", r"$p_0 = 2^{-d}$, $100\,d^2$ samples"),
         (end[~few], GREEN, "^", r"$p_0 = 2^{-d}$, $20\,d\,2^d$ samples"),
     )
-    fig, ax = plt.subplots(figsize=(WIDTH, 2.6))
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
     for shift, (rows, color, marker, label) in enumerate(groups):
         x = rows["d"] + 0.25 * (shift - 1) + 0.04 * (rows["seed"] - rows["seed"].mean())
         ax.scatter(x, rows["greedy_r_cot"], color=color, marker=marker, s=26, alpha=0.75, lw=0, label=label)
