@@ -43,7 +43,7 @@ def mixtures(agree: float = 1 / 3, other: float = 3 / 7, **changed) -> pd.DataFr
             on = [float(np.clip((p - step) / 0.04 + 0.5 + 0.05 * (seed - 1), 0, 1)) for step in (agree, other)]
             long = on[0] / 4 + on[1] * 3 / 4
             row = measured(p, seed, greedy_long=long, greedy_accuracy=0.5 + long / 2)
-            rows.append(row | dict(agree_long=on[0], other_long=on[1]) | changed)
+            rows.append(row | dict(agree_long=on[0], other_long=on[1], sampled_long_accuracy=1.0) | changed)
     return pd.DataFrame(rows).drop_duplicates(["p_cot", "seed"])
 
 

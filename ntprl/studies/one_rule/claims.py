@@ -133,6 +133,12 @@ def partial_chains(alone: pd.DataFrame, third: pd.DataFrame) -> Verdict:
     text += f"most {below['greedy_accuracy'].max():.3f}; leaps as a third kind: "
     pairs = [f"{p * (1 - LEAPS):.2f} full and {p * LEAPS:.2f} leaps" for p in second]
     text += f"above {ABOVE} in every seed with {' and with '.join(pairs)}" if pairs else "no such mixture"
+    if len(both_below):
+        most = both_below[both_below["p_cot"] == both_below["p_cot"].max()]
+        text += (
+            f"; at {most['p_cot'].max():.2f} long demonstrations in all {most['greedy_long'].mean():.2f} of the greedy "
+        )
+        text += f"answers go on, and of the long ones drawn {most['sampled_long_accuracy'].mean():.2f} end right"
     word = REPRODUCED if first and second else PARTLY if first or second else NOT_REPRODUCED
     return Verdict(word, text)
 
