@@ -10,6 +10,13 @@ NOT_PARAMETERS = {"In", "Out", "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"}
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
 
 
+def is_plain(value: object) -> bool:
+    """Whether papermill could have passed it: what YAML can say. A table of configurations is none."""
+    if isinstance(value, dict):
+        return all(is_plain(each) for each in value.values())
+    return isinstance(value, (str, int, float, list, type(None)))
+
+
 def start_chapter(namespace: dict) -> None:
     """Call it with globals() before the chapter assigns anything but its parameters.
 
@@ -18,8 +25,7 @@ def start_chapter(namespace: dict) -> None:
     """
     known = namespace.get("__annotations__", {})
     for name, value in namespace.items():
-        is_plain = isinstance(value, (str, int, float, list, dict, type(None)))
-        if known and is_plain and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
+        if known and is_plain(value) and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
             raise InputError(f"parameter {name} = {value!r} is unknown: known are {', '.join(known)}")
     for name, kind in known.items():
         accepted = (int, float) if kind is float else kind
