@@ -87,23 +87,41 @@ echo "begin {name}" >> log; sleep .3; echo "end {name}" >> log
 """
 
 
-def test_two_verbs_at_once_do_not_install_at_once(tmp_path):
-    """Every program of .venv is replaced by one that notes when it begins and ends."""
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+@pytest.fixture
+def made(tmp_path):
+    """What make runs, as lines "begin PROGRAM" and "end PROGRAM", which the programs of .venv write here."""
+    (tmp_path / "tools").mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml", "tools/execute.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("pip", "python", "pytest", "ruff", "python3"):
         (programs / name).write_text(FAKE.format(name=name))
         (programs / name).chmod(0o755)
-    command = ["make", "-j2", "check", "bench", f"PYTHON={programs}/python3", "JOBS=2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    events = (tmp_path / "log").read_text().splitlines()
+    (tmp_path / "chapters").mkdir()
+    for name in ("01_a", "02_b"):
+        (tmp_path / "chapters" / f"{name}.md").touch()
+
+    def make(*arguments: str) -> list[str]:
+        command = ["make", *arguments, f"PYTHON={programs}/python3", "JOBS=2"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "log").read_text().splitlines()
+
+    return make
+
+
+def test_two_verbs_at_once_do_not_install_at_once(made):
+    events = made("-j2", "check", "bench")
     installs = [event for event in events if event.endswith("pip")]
     assert len(installs) == 6  # the book's part, and one for each verb
     assert all(event.startswith("begin") for event in events[::2])  # nothing begins before the last has ended
     assert all(event.startswith("end") for event in events[1::2])
+
+
+def test_chapters_do_run_side_by_side(made):
+    events = [event for event in made("executed") if event.endswith(" python")]
+    assert events == ["begin python"] * 2 + ["end python"] * 2
 
 
 # --- the PDF ---

@@ -8,6 +8,7 @@ python tools/colab.py 01 09                   these two
 import os
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def run(path):
                 resources={"metadata": {"path": folder}},
             ).execute()
         except CellExecutionError as error:
-            return f"{error.ename}: {error.evalue}"
+            return textwrap.shorten(f"{error.ename}: {error.evalue}", 300)
         left = sorted(each.name for each in Path(folder).iterdir())
         return f"left {', '.join(left)} behind" if left else None
 

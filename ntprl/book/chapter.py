@@ -30,6 +30,13 @@ def annotations(namespace: dict) -> dict[str, type]:
     return found
 
 
+def is_plain(value: object) -> bool:
+    """Whether papermill could have passed it: what YAML can say. A table of configurations is none."""
+    if isinstance(value, dict):
+        return all(is_plain(each) for each in value.values())
+    return isinstance(value, (str, int, float, list, tuple, set, type(None)))
+
+
 def start_chapter(namespace: dict) -> None:
     """Call it with globals() before the chapter assigns anything but its parameters.
 
@@ -40,8 +47,7 @@ def start_chapter(namespace: dict) -> None:
     if not known:
         raise InputError("no parameter of this chapter says its type, as in `seed: int = 0`: none could be checked")
     for name, value in namespace.items():
-        is_plain = isinstance(value, (str, int, float, list, tuple, dict, set, type(None)))
-        if is_plain and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
+        if is_plain(value) and name not in {*known, *NOT_PARAMETERS} and not name.startswith("_"):
             raise InputError(f"parameter {name} = {shown(value)} is unknown: known are {', '.join(known)}")
     for name, kind in known.items():
         accepted = (int, float) if kind is float else kind
