@@ -18,7 +18,7 @@ STYLE = """<style>
 @page { size: A4; margin: 18mm 16mm; }
 h2 { break-after: avoid; }
 h3, h4, figure, svg, img, .cell_output table { break-inside: avoid; }
-section > section:has(> h2):not(:first-of-type) { break-before: page; }
+span[id^="document-"] + section { break-before: page; }
 pre { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 table { font-size: .8em; }
 </style>"""
