@@ -7,10 +7,17 @@ import math
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import binom
+from scipy.special import comb, expit, logit
 
-from ntprl.theory import Number, length_divergence
+from ntprl.theory import Number, length_diverg
+
+
+def binomial(k: np.ndarray, n: int, p: float) -> np.ndarray:
+    """P(k right answers of n), each right with probability p; `scipy.stats` has it too, and loads slowly."""
+    return comb(n, k) * p**k * (1 - p) ** (n - k)
+
+
+ence
 
 
 def odds(p: Number) -> Number:
@@ -107,7 +114,7 @@ def gated_drift(q: float, price: float, d: int, group: int, gate: float, charged
     the time. E[long R] - q E[R] for one answer of a group, the others independent.
     """
     others = np.arange(group)
-    chance = binom.pmf(others, group - 1, (1 + q) / 2)  # right answers among the others
+    chance = binomial(others, group - 1, (1 + q) / 2)  # right answers among the others
     charged_if_right, charged_if_wrong = (chance[(others + right) / group >= gate - 1e-9].sum() for right in (1, 0))
     long = 1 - price * d * charged_if_right
     wrong = price * charged_if_wrong if charged == "all" else 0.0
@@ -128,7 +135,7 @@ def advantage_gap(right: float, group: int) -> float:
     """E[A | right] - E[A | wrong] of GRPO's advantage in groups of this size, answers being right with chance `right`
     each. It tends to 1/sqrt(right (1 - right)) in large groups."""
     others = np.arange(group)
-    chance = binom.pmf(others, group - 1, right)
+    chance = binomial(others, group - 1, right)
 
     def mean(own: int) -> float:
         k = others + own
