@@ -132,7 +132,8 @@ BAD = [
     (
         "07_llama",
         "model=/no/such/folder",
-        "InputError: model = '/no/such/folder' is no existing folder, no name on the hub (owner/name) and not 'smollm2'",
+        "InputError: model = '/no/such/folder' is no existing folder, no name on the hub (owner/name) "
+        "and not 'smollm2'",
     ),
     ("07_llama", "dataset=coin", NOT_ALLOWED.format("model = ''", "model", "'smollm2' where dataset = 'coin'")),
     ("03_linear_chain", "d=2", NOT_ALLOWED.format("d = 2", "d", "a whole number of at least 3")),

@@ -9,15 +9,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import comb, expit, logit
 
-from ntprl.theory import Number, length_diverg
+from ntprl.theory import Number, length_divergence
 
 
 def binomial(k: np.ndarray, n: int, p: float) -> np.ndarray:
     """P(k right answers of n), each right with probability p; `scipy.stats` has it too, and loads slowly."""
     return comb(n, k) * p**k * (1 - p) ** (n - k)
-
-
-ence
 
 
 def odds(p: Number) -> Number:
