@@ -7,14 +7,15 @@ import math
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import comb, expit, logit
+from scipy.special import expit, gammaln, logit, xlog1py, xlogy
 
 from ntprl.theory import Number, length_divergence
 
 
 def binomial(k: np.ndarray, n: int, p: float) -> np.ndarray:
     """P(k right answers of n), each right with probability p; `scipy.stats` has it too, and loads slowly."""
-    return comb(n, k) * p**k * (1 - p) ** (n - k)
+    ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return np.exp(ways + xlogy(k, p) + xlog1py(n - k, -p))
 
 
 def odds(p: Number) -> Number:
