@@ -205,7 +205,7 @@ def test_readme_opens_every_chapter_in_colab():
     colab = f"https://colab.research.google.com/github/{REPOSITORY.removeprefix('https://github.com/')}/blob/main/"
     opened = {link.removeprefix(colab) for link in re.findall(r"\]\((https://colab[^)]*)\)", text)}
     assert opened == {f"chapters/{path.name}" for path in (ROOT / "chapters").glob("*.ipynb")}
-    assert f'pip install "{PROJECT["name"]} @ git+{REPOSITORY}"' in text
+    assert f'pip install "{PROJECT["name"]} @ git+{REPOSITORY}@v{PROJECT["version"]}"' in text
 
 
 def test_readme_links_lead_to_files():

@@ -5,10 +5,14 @@ python tools/readme.py
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+
 from ntprl.book import headline, store
+from ntprl.book.style import use_style
 from ntprl.book.touch.reader import calibrated_reader
 from ntprl.records import recording
 from ntprl.studies import scorecard
+from ntprl.studies.recovery import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +50,20 @@ PICTURES = {
 }
 
 
+# what other sites show of a link to the book; they take pixels only
+PREVIEW = ROOT / "_static" / "headline.png"
+
+
+def draw_preview() -> None:
+    """Both phases, ten seeds: accuracy and median length, as pixels."""
+    use_style()
+    figures.recovery(store.load(recording("rl_live_seeds")), d=50, size=(9, 4.7))
+    temporary = PREVIEW.with_suffix(".tmp")
+    plt.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+    plt.close()
+    temporary.replace(PREVIEW)
+
+
 def rewritten(path: Path) -> str:
     """The file's text with everything between each pair of markers made anew."""
     text = path.read_text(encoding="utf-8")
@@ -61,7 +79,8 @@ def main() -> None:
         store.write_atomically(path, rewritten(path))
     for path, make in PICTURES.items():
         store.write_atomically(path, make())
-    print("wrote " + ", ".join(str(path.relative_to(ROOT)) for path in (*WRITTEN, *PICTURES)))
+    draw_preview()
+    print("wrote " + ", ".join(str(path.relative_to(ROOT)) for path in (*WRITTEN, *PICTURES, PREVIEW)))
 
 
 if __name__ == "__main__":

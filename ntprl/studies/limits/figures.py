@@ -158,7 +158,7 @@ def first_long(start: pd.DataFrame, last: pd.DataFrame) -> None:
     """p_cot = 2^-d: samples until the first long answer beside 2^d, and what RL reaches. One dot a run."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8), sharex=True)
     d = np.array(sorted(start["d"].unique()))
-    left.semilogy(d, 2.0**d, color="black", ls="--", lw=1, label=r"$2^d$")
+    left.semilogy(d, 2.0**d, color="black", ls="--", lw=1, label="2ᵈ")
     left.scatter(start["d"], 1 / start["long_probability"], color=PURPLE, s=26, alpha=0.75, lw=0, zorder=3)
     left.set(xlabel="d", ylabel="samples for one\nlong answer")
     left.legend(loc="upper left")
@@ -180,7 +180,7 @@ def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame, rounds: pd.DataF
         start = part.loc[part["step"] == 0, "long_probability"].mean()
         left.plot(n, theory.star_recursion(start, n), color=color, ls="--", lw=1)
         for i, (_, run) in enumerate(part.groupby("seed")):
-            label = rf"$p_0$ = {p_0:g}" if i == 0 else None
+            label = f"p₀ = {p_0:g}" if i == 0 else None
             left.plot(run["step"], run["long_probability"], color=color, lw=1, marker="o", ms=3, label=label)
     band(middle, one_step, "step", "long_probability", method_color("star"))
     n = np.arange(one_step["step"].max() + 1)

@@ -88,7 +88,7 @@ def theorem_2(table: pd.DataFrame) -> None:
     rate_axis(left, "P(long)")
     right.set(yscale="log", ylabel="odds of long")
     handles, labels = left.get_legend_handles_labels()
-    fig.legend(handles, labels, title=r"$p_0$", loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
+    fig.legend(handles, labels, title="p₀", loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
 
 
 def odds_growth(measured: pd.DataFrame, ridge: pd.DataFrame) -> None:
@@ -114,9 +114,9 @@ def rare(table: pd.DataFrame) -> None:
     end = table[table["round"] == table.groupby("run")["round"].transform("max")]
     few, common = end["n_samples"] == 100 * end["d"] ** 2, end["p_cot"] == 0.25
     groups = (
-        (end[common], GREY, "s", r"$p_0$ = .25, $100\,d^2$ samples"),
-        (end[few & ~common], RED, "o", r"$p_0 = 2^{-d}$, $100\,d^2$ samples"),
-        (end[~few], GREEN, "^", r"$p_0 = 2^{-d}$, $20\,d\,2^d$ samples"),
+        (end[common], GREY, "s", "p₀ = .25, 100 d² samples"),
+        (end[few & ~common], RED, "o", "p₀ = 2⁻ᵈ, 100 d² samples"),
+        (end[~few], GREEN, "^", "p₀ = 2⁻ᵈ, 20 d 2ᵈ samples"),
     )
     fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
     for shift, (rows, color, marker, label) in enumerate(groups):
