@@ -200,9 +200,10 @@ def test_the_book_is_rebuilt_when_any_module_changes():
 
 
 def test_readme_opens_every_chapter_in_colab():
-    """At the repository's own address, and it installs from there."""
+    """At the repository's own address and at the release that their first cell installs."""
     text = (ROOT / "README.md").read_text()
-    colab = f"https://colab.research.google.com/github/{REPOSITORY.removeprefix('https://github.com/')}/blob/main/"
+    slug = REPOSITORY.removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{slug}/blob/v{PROJECT['version']}/"
     opened = {link.removeprefix(colab) for link in re.findall(r"\]\((https://colab[^)]*)\)", text)}
     assert opened == {f"chapters/{path.name}" for path in (ROOT / "chapters").glob("*.ipynb")}
     assert f'pip install "{PROJECT["name"]} @ git+{REPOSITORY}@v{PROJECT["version"]}"' in text

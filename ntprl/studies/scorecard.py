@@ -1,5 +1,7 @@
 """Every claim with its verdict: under a figure, on the scorecard, and in the README's map."""
 
+import pandas as pd
+
 from ntprl.book import store
 from ntprl.book.badge import Badge, Badges, Board, Card
 from ntprl.book.recording import Recording
@@ -50,6 +52,12 @@ def board() -> Board:
     """All claims, the paper's and ours, as the scorecard's page shows them."""
     groups = (("The paper's claims", of_the_paper()), ("Our own", ours()))
     return Board(tuple((heading, tuple(map(card_of, claims))) for heading, claims in groups))
+
+
+def verdicts() -> pd.DataFrame:
+    """One row for each claim: its id, whose it is, its verdict and the evidence."""
+    rows = [(claim.id, claim.source, *verdict_of(claim)) for claim in CLAIMS.values()]
+    return pd.DataFrame(rows, columns=["claim", "source", "verdict", "evidence"])
 
 
 def provenance_line(claim: Claim) -> str:
