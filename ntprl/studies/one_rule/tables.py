@@ -158,6 +158,20 @@ TABLES = (
         ),
         "not yet measured; 12 minutes on two CPU cores",
     ),
+    # Asked after `leap_third`, whose prompts go on where they should while their chains are not learned: is that a
+    # matter of training? Four times as many steps, at the two mixtures of which the rule says that all prompts go on
+    # though full chains and leaps both lie below 1/3. Predicted: all greedy answers are long and right.
+    Recording(
+        "leap_longer",
+        "Full chains, leaps and short answers, four times as many steps: are both chains learned?",
+        CHAPTER,
+        grid(
+            change(StaircaseRun(LeapParity(D, leap=LEAPS)), **QUICK | dict(n_points=4), steps=6000),
+            p_cot=(0.45, 0.48),
+            seed=range(30, 33),
+        ),
+        "not yet measured; 20 minutes on two CPU cores",
+    ),
     # Predicted: a staircase. No prompt goes on below 1/3, a quarter of them from 1/3, all from 1/2.
     Recording(
         "two_chains",

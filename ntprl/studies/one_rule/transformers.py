@@ -293,6 +293,51 @@ class RareRun(SecondPhase):
         return model
 
 
+# --- the length is known, the chain is not ---
+
+LESSONS = ("whole", "chain", "growing")
+PASSED = 0.9  # share of answers that pass before the next token is asked
+
+
+class Growing:
+    """1 if token k of the answer is the chain's, whatever follows; k grows by one after each round that is passed."""
+
+    __name__ = "growing"
+
+    def __init__(self, task: Parity):
+        self.task, self.k = task, 2  # y_1 = x_1 is in the demonstrations
+
+    def __call__(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        at = self.k - 1
+        right = np.zeros(len(answers))
+        if answers.shape[1] > at:
+            right = (answers[:, at] == self.task.long(prompts)[:, at]).astype(float)
+        if right.mean() > PASSED:
+            self.k = min(self.k + 1, self.task.d)
+        return right
+
+
+@dataclass(frozen=True)
+class LessonRun(SecondPhase):
+    """Demonstrations are chains of random links, so that the start knows how long an answer is and no link of it. Then
+    STaR with a reward for the final token of the `whole` answer, for the whole `chain`, or for one token at a time."""
+
+    kind: str = "LessonRun"
+    lesson: str = "growing"  # one of LESSONS
+
+    def __post_init__(self) -> None:
+        require_choice("lesson", self.lesson, LESSONS)
+        super().__post_init__()
+
+    @property
+    def start(self) -> Run:
+        parts = (self.task, self.p_cot, self.model, self.pretraining, None, self.evaluation, self.seed)
+        return DrawnRun(*parts, kind=f"start on {self._what}")
+
+    def rewarding(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        return {"whole": self.task.r_e2e, "chain": self.task.r_cot, "growing": Growing(self.task)}[self.lesson]
+
+
 # --- the live run ---
 
 
