@@ -241,6 +241,17 @@ def test_waiting_for_the_first_long_answer():
     assert check(table(1000.0)).verdict == FAILED  # none sees one
 
 
+def test_a_chain_is_learned_link_after_link_only():
+    def table(**accuracy) -> pd.DataFrame:
+        settings = [dict(lesson=lesson, seed=seed) for lesson in accuracy for seed in range(3)]
+        return rounds(settings, lambda s, step: dict(greedy_accuracy=accuracy[s["lesson"]] if step else 0.5), n=50)
+
+    check = claims.link_after_link.criterion
+    assert check(table(growing=1.0, whole=0.5, chain=0.55)).verdict == HELD
+    for changed in (dict(growing=0.5), dict(whole=0.7), dict(chain=0.7)):
+        assert check(table(**dict(growing=1.0, whole=0.5, chain=0.5) | changed)).verdict == FAILED
+
+
 def resting(settings: list[dict], rest) -> pd.DataFrame:
     def path(setting: dict, step: int) -> dict:
         q = 0.25 + (rest(setting) - 0.25) * min(1, step / 20) + 0.01 * (setting["seed"] - 2)

@@ -20,7 +20,10 @@ from ntprl.seeds import torch_rng
 from ntprl.studies.one_rule import transformers
 from ntprl.studies.one_rule.tables import TABLES
 from ntprl.studies.one_rule.transformers import (
+    LESSONS,
     DrawnMixture,
+    Growing,
+    LessonRun,
     NoisyStarRun,
     PartsRun,
     PricedRun,
@@ -119,6 +122,28 @@ def test_the_process_reward_keeps_in_proportion():
         assert set(reward(prompts, short)) == {float(task.r_e2e(prompts, short)[0])}
 
 
+def test_a_growing_lesson_asks_for_the_next_token_once_nine_in_ten_pass():
+    task = NoisyParity(4, noise=0.5)
+    prompts = np.array([[0, 1, 1, 0], [1, 1, 0, 1]])
+    chains = task.long(prompts)
+    lesson, wrong = Growing(task), chains.copy()
+    wrong[1, 1] ^= 1  # one of two answers errs at the second token
+    assert lesson(prompts, wrong).tolist() == [1, 0] and lesson.k == 2
+    assert lesson(prompts, chains).tolist() == [1, 1] and lesson.k == 3
+    assert lesson(prompts, chains[:, :1]).tolist() == [0, 0] and lesson.k == 3  # too short to have that token
+    assert lesson(prompts, wrong).tolist() == [1, 1]  # earlier tokens are not looked at, nor later ones
+    for _ in range(5):
+        lesson(prompts, chains)
+    assert lesson.k == task.d
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_lessons_start_from_random_links_of_the_right_length(lesson):
+    run = change(LessonRun(NoisyParity(4, noise=0.5), 1.0), **TINY_RL, lesson=lesson)
+    table = run.run()
+    assert table["step"].max() == run.rl.rounds and run.start.mixture.task.noise == 0.5
+
+
 @pytest.mark.slow
 def test_a_calibrated_start_is_as_rare_as_it_says_and_knows_its_chain():
     task = Parity(5)
@@ -134,6 +159,7 @@ def test_a_calibrated_start_is_as_rare_as_it_says_and_knows_its_chain():
 def test_bad_input_is_refused_in_one_line(refused):
     for make, words in (
         (lambda: PartsRun(Parity(4), trains="half"), ("trains", "half", "all, stop")),
+        (lambda: LessonRun(NoisyParity(4), 1.0, lesson="none"), ("lesson", "none", "chain, growing, whole")),
         (lambda: PricedRun(Parity(4), charged="none"), ("charged", "none", "all, right")),
         (lambda: PricedRun(Parity(4), price=-1.0), ("price", -1.0)),
         (lambda: PricedRun(Parity(4), free_rounds=-1), ("free_rounds", -1)),

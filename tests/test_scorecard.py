@@ -189,6 +189,7 @@ FALSE = {
     "O26": setting(rollout_long=0.0),
     "O27": setting(long_probability=0.99),
     "O28": setting(long_probability=0.99),
+    "O34": setting(greedy_accuracy=0.5),
 }
 
 

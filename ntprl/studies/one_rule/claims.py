@@ -399,6 +399,25 @@ def waiting(table: pd.DataFrame) -> Verdict:
     return outcome(seen > 0 and low <= 1 <= high, text)
 
 
+# --- the length known, the chain not ---
+
+
+@claim(
+    "O34",
+    "Answers of the right length and random links: rewarded at their end RL learns nothing, link after link all",
+    source="ours",
+    tables=("lessons",),
+)
+def link_after_link(table: pd.DataFrame) -> Verdict:
+    """Ours. Held if every run that asks for one token after the other ends with greedy accuracy above .95, and every
+    run that asks for the last token, or for the whole chain, below .6; failed otherwise."""
+    ends = last_round(table).groupby("lesson")["greedy_accuracy"]
+    low, high = ends.min(), ends.max()
+    text = f"greedy accuracy after {table['step'].max():g} rounds: one token after the other {low['growing']:.3f} or "
+    text += f"more, the last token {high['whole']:.3f} or less, the whole chain {high['chain']:.3f} or less"
+    return outcome(bool(low["growing"] > ABOVE and max(high["whole"], high["chain"]) < 0.6), text)
+
+
 # --- the penalty and the group ---
 
 

@@ -148,6 +148,22 @@ def takeoffs(rare: pd.DataFrame) -> None:
     ax.legend(fontsize="small")
 
 
+def lessons(table: pd.DataFrame) -> None:
+    """Share of wrong links and greedy accuracy, round by round; bands are the range over seeds."""
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+    rows = table.dropna(subset="greedy_long")
+    labels = {"growing": "one token after the other", "whole": "the last token", "chain": "the whole chain"}
+    for ax, column in zip(axes, ("link_error", "greedy_accuracy"), strict=True):
+        for (lesson, label), color in zip(labels.items(), (BLUE, RED, GREY), strict=True):
+            band(ax, rows[rows["lesson"] == lesson], "step", column, color, label)
+        rate_axis(ax, "")
+        ax.set(xlabel="round")
+    axes[0].set_title("wrong links", fontsize="medium")
+    axes[1].set_title("greedy accuracy", fontsize="medium")
+    handles = axes[0].get_legend_handles_labels()[0]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small", handlelength=1.2)
+
+
 def rests(weights: pd.DataFrame, groups: pd.DataFrame) -> None:
     """P(long) at rest over the weight of the penalty and over the group; the predictions as lines."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
