@@ -114,6 +114,22 @@ def test_the_bias_alone_must_recover_and_flip_where_it_should():
         assert check(stops(**changed)).verdict == FAILED
 
 
+def test_each_start_flips_at_its_own_gap():
+    def gaps(flip) -> pd.DataFrame:
+        """flip(own gap) -> the fall at which half of the prompts go on."""
+
+        def path(setting: dict, step: int) -> dict:
+            own, fallen = 0.405 + 0.04 * (setting["seed"] - 4.5), 0.05 * step
+            return dict(stop_gap=own - fallen, greedy_long=float(np.clip((fallen - flip(own)) / 0.2 + 0.5, 0, 1)))
+
+        return rounds([dict(trains="stop", seed=seed) for seed in range(10)], path)
+
+    check = claims.own_gaps.criterion
+    assert check(gaps(lambda own: own)).verdict == HELD
+    for flip in (lambda own: 0.405, lambda own: own + 0.1, lambda own: 2 * own, lambda own: 5.0):
+        assert check(gaps(flip)).verdict == FAILED
+
+
 def test_the_divergence_of_a_stop():
     check = claims.stop_divergence.criterion
     assert check(stops()).verdict == HELD
@@ -207,6 +223,51 @@ def test_a_late_or_gated_price():
     assert check(prices(late=0.97)).verdict == HELD  # it never falls
     for changed in (dict(gated=0.1), dict(gated=0.97), dict(right=0.5), dict(patience=5), dict(patience=-10)):
         assert check(prices(**changed)).verdict == FAILED
+
+
+@pytest.mark.parametrize("charged", ["all", "right"])
+def test_the_rest_under_a_gate_if_guesses_are_alike(charged):
+    """By all 2^8 groups of long and short answers, for prompts whose guess is right and those whose guess is wrong."""
+    d, group, needed = 16, 8, 7
+    price = 1.5 * predictions.critical_price(d, charged)
+    q = predictions.gated_rest_alike(price, d, group, needed / group, charged)
+    earned = {True: 0.0, False: 0.0}
+    for lucky in (True, False):
+        for long in np.ndindex(*(2,) * group):
+            long = np.array(long, bool)
+            right = long | lucky
+            asked = right.sum() >= needed
+            reward = right - price * np.where(long, d, 1) * asked * (right if charged == "right" else 1)
+            chance = np.prod(np.where(long[1:], q, 1 - q))  # the first answer is looked at, given the others
+            earned[bool(long[0])] += chance * reward[0]
+    assert 0.5 < q < 0.9 and earned[True] == pytest.approx(earned[False], abs=1e-9)
+    assert predictions.gated_rest_alike(2 * price, d, group, needed / group, charged) == 0
+    assert predictions.gated_rest_alike(price / 2, d, group, needed / group, charged) == 1
+
+
+def test_a_gate_with_guesses_alike():
+    def gated(rest=0.0, end=0.01) -> pd.DataFrame:
+        settings = [
+            dict(charged=charged, price=times * predictions.critical_price(16, charged), gate=0.875, seed=seed)
+            | dict(free_rounds=0, times=times)
+            for charged in ("all", "right")
+            for times in (1.5, 3.0)
+            for seed in range(3)
+        ]
+
+        def path(setting: dict, step: int) -> dict:
+            price, charged = setting["price"], setting["charged"]
+            alike = predictions.gated_rest_alike(price, 16, 8, 0.875, charged) + rest
+            long = end if setting["times"] == 3 and step > 50 else alike
+            return dict(long_probability=long, greedy_long=float(long > 1 / 3))
+
+        return rounds(settings, path, n=100, every=5)
+
+    check = claims.gate_alike.criterion
+    assert check(gated()).verdict == HELD
+    assert (
+        check(gated(rest=-0.15)).verdict == check(gated(rest=0.15)).verdict == check(gated(end=0.4)).verdict == FAILED
+    )
 
 
 def rare(growth: float = 2.0, rarities=(6, 9, 12), n: int = 18, first=lambda rarity: 0) -> pd.DataFrame:
@@ -339,3 +400,21 @@ def test_at_rest_the_gradient_of_reward_and_penalty_vanishes(weight):
 
     a = brentq(lambda a: step(a, q / a)[0], max(q, (1 + p) / 2) + 1e-9, 1 - 1e-9)
     assert np.allclose(step(a, q / a), 0, atol=1e-6)
+
+
+def test_prompts_and_not_groups_decide_the_pace():
+    def paths(rate) -> pd.DataFrame:
+        """rate(prompts, group) -> growth of P(long) a round."""
+        settings = [dict(group=g, rollouts=n, seed=s) for g, n in ((8, 128), (8, 512), (32, 2048)) for s in range(5)]
+
+        def path(setting: dict, step: int) -> dict:
+            grown = 0.25 + rate(setting["rollouts"] // setting["group"], setting["group"]) * step
+            return dict(long_probability=min(grown, 1.0), greedy_long=1.0)
+
+        return rounds(settings, path, n=24, every=2)
+
+    check = claims.prompts_decide.criterion
+    assert check(paths(lambda prompts, group: prompts / 2000)).verdict == HELD
+    assert check(paths(lambda prompts, group: 0.03)).verdict == FAILED  # nothing decides
+    assert check(paths(lambda prompts, group: group / 500)).verdict == FAILED
+    assert check(paths(lambda prompts, group: 0.0)).verdict == FAILED

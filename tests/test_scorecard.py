@@ -190,6 +190,9 @@ FALSE = {
     "O27": setting(long_probability=0.99),
     "O28": setting(long_probability=0.99),
     "O34": setting(greedy_accuracy=0.5),
+    "O35": setting(greedy_long=0.0),
+    "O36": setting(long_probability=0.4),
+    "O37": setting(long_probability=0.25),
 }
 
 

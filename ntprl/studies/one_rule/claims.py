@@ -26,6 +26,7 @@ from ntprl.studies.one_rule.predictions import (
     critical_price,
     flip_shift,
     gated_rest,
+    gated_rest_alike,
     kl_rest,
     kl_rest_tilted,
     leap_thresholds,
@@ -197,12 +198,7 @@ def bias_alone(table: pd.DataFrame) -> Verdict:
     start, end = first_round_row(table), last_round(table)
     alone = end["trains"] == "stop"
     links = (end["link_error"] - start["link_error"]).abs()
-    shifts = []
-    for _, rows in table[(table["trains"] == "stop") & table["greedy_long"].notna()].groupby("run"):
-        rows = rows.sort_values("step")
-        fallen = (rows["stop_gap"].iloc[0] - rows["stop_gap"]).to_numpy()
-        shifts.append(first_crossing(fallen, rows["greedy_long"].to_numpy(), 0.5))
-    mean, (low, high) = mean_interval(shifts)
+    mean, (low, high) = mean_interval(flip_shifts(table))
     predicted = flip_shift(0.25)
     holds = bool((end["greedy_accuracy"][alone] > ABOVE).all() and (links < 0.01).all())
     holds &= predicted - 0.1 <= low and high <= predicted + 0.1
@@ -234,6 +230,35 @@ def stop_divergence(table: pd.DataFrame) -> Verdict:
     text = f"KL over its prediction {mean:.2f} [{low:.2f}, {high:.2f}]"
     word = HELD if 0.75 <= low <= high <= 1.25 else FAILED if low > 1.25 or high < 0.75 else UNDECIDED
     return Verdict(word, text)
+
+
+def flip_shifts(table: pd.DataFrame) -> pd.Series:
+    """For each run of the bias alone, by how much the logit of EOS has fallen when half of the prompts go on."""
+    shifts = {}
+    for run, rows in table[(table["trains"] == "stop") & table["greedy_long"].notna()].groupby("run"):
+        rows = rows.sort_values("step")
+        fallen = (rows["stop_gap"].iloc[0] - rows["stop_gap"]).to_numpy()
+        shifts[run] = first_crossing(fallen, rows["greedy_long"].to_numpy(), 0.5)
+    return pd.Series(shifts)
+
+
+@claim(
+    "O35",
+    "Trained by its bias of EOS alone, each start flips when its own gap is closed",
+    source="ours",
+    tables=("stop_gaps",),
+)
+def own_gaps(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O19 had failed. Held if the fall of the logit at the flip, less the run's own gap at the start,
+    has a t interval over seeds within .05 of 0, and lies nearer to the own gap than to ln 1.5 (mean square over runs);
+    failed if either does not hold."""
+    shifts, own = flip_shifts(table), first_round_row(table)["stop_gap"]
+    spare = shifts - own[shifts.index]
+    mean, (low, high) = mean_interval(spare)
+    squares = np.sqrt((spare**2).mean()), np.sqrt(((shifts - flip_shift(0.25)) ** 2).mean())
+    text = f"fall less own gap {mean:.3f} [{low:.3f}, {high:.3f}] over {len(spare)} seeds; root mean square "
+    text += f"{squares[0]:.3f}, from ln 1.5 {squares[1]:.3f}; own gaps {own.min():.3f} to {own.max():.3f}"
+    return outcome(bool(low >= -0.05 and high <= 0.05 and squares[0] < squares[1]), text)
 
 
 # --- noise ---
@@ -336,6 +361,30 @@ def gate(table: pd.DataFrame) -> Verdict:
     text += f"{over_seeds(gated['long_probability'])}, predicted {predicted:.2f}, greedy accuracy "
     text += f"{gated['greedy_accuracy'].min():.3f} or more"
     return outcome(bool(holds), text)
+
+
+@claim(
+    "O36",
+    "A gated price: once x_1 is certain guesses are all alike, and P(long) rests higher or falls to 0",
+    source="ours",
+    tables=("gate_alike",),
+)
+def gate_alike(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O24 had failed. Held if at 1.5 times the critical price the mean of P(long), over runs and the
+    last third of the rounds, lies within .1 of `gated_rest_alike`, whichever answers pay, and at three times it every
+    run ends below .05; failed otherwise."""
+    priced, rests, ends = with_times(first_round_row(table)), rest_of(table), last_round(table)
+    found, holds = [], True
+    for charged, rows in priced[priced["times"] == 1.5].groupby("charged"):
+        predicted = gated_rest_alike(rows["price"].iloc[0], D, 8, 0.875, charged)
+        mean = rests[rows.index].mean()
+        holds &= abs(mean - predicted) <= 0.1
+        found.append(f"{mean:.3f} where {charged} answers pay (predicted {predicted:.3f})")
+    most = ends["long_probability"][priced.index[priced["times"] == 3]].max()
+    independent = gated_rest(3 * critical_price(D, "all"), D, 8, 0.875)
+    text = f"1.5 times the critical price: P(long) rests at {', '.join(found)}; three times: ends at {most:.3f} or "
+    text += f"less, where independent guesses would leave {independent:.2f}"
+    return outcome(bool(holds and most < BELOW), text)
 
 
 # --- rare long answers, the chain being known ---
@@ -475,3 +524,25 @@ def group_sizes(table: pd.DataFrame) -> Verdict:
     text = f"without a penalty the mean paths lie {apart:.3f} apart at most; with one P(long) rests at "
     text += ", ".join(f"{rests[g]:.3f} for groups of {g:g} (predicted {predicted[g]:.3f})" for g in rests.index)
     return outcome(bool(apart <= 0.15 and near and rests.is_monotonic_increasing), text)
+
+
+@claim(
+    "O37",
+    "How fast P(long) grows under GRPO depends on the number of prompts, not on the size of a group",
+    source="ours",
+    tables=("group_prompts",),
+)
+def prompts_decide(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O28 had failed. Held if with 64 prompts the mean paths of groups of 8 and 32 lie within .1 of
+    each other at every measured round, and groups of 8 on 16 prompts reach a mean P(long) of 1/2 later than both;
+    failed otherwise."""
+    rows = table[table["greedy_long"].notna()]
+    rows = rows.assign(prompts=rows["rollouts"] // rows["group"])
+    paths = rows.pivot_table(index="step", columns=["prompts", "group"], values="long_probability")
+    apart = float((paths[64, 8] - paths[64, 32]).abs().max())
+    half = {case: first_crossing(paths.index.to_numpy(), path.to_numpy(), 0.5) for case, path in paths.items()}
+    text = f"64 prompts: groups of 8 and 32 lie {apart:.3f} apart at most; P(long) of one half after "
+    text += ", ".join(f"{at:.1f} rounds ({p} prompts, groups of {g})" for (p, g), at in half.items())
+    slowest = np.maximum(half[64, 8], half[64, 32])  # NaN if one never gets there
+    later = slowest < np.nan_to_num(half[16, 8], nan=np.inf)
+    return outcome(bool(apart <= 0.1 and later), text)

@@ -129,6 +129,28 @@ def gated_rest(price: float, d: int, group: int, gate: float, charged: str = "al
     return float(brentq(gated_drift, low, high, args=(price, d, group, gate, charged)))
 
 
+def gated_rest_alike(price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
+    """As `gated_rest`, if all short answers to a prompt are the same one, because the first token of the chain has
+    become certain: on half of the prompts they are all right, on the others all wrong. 0 if long answers lose at every
+    share.
+
+    On the first half every group pays, and a long answer earns less by price (d - 1). On the other half only long
+    answers are right: 1 - price d P(paid), against - price P(paid) for a short one, or 0 if right ones only pay.
+    """
+    others, needed = np.arange(group), math.ceil(group * gate - 1e-9)
+
+    def gain(q: float) -> float:
+        chance = binomial(others, group - 1, q)  # long answers among the others
+        long = 1 - price * d * chance[others + 1 >= needed].sum()
+        short = -price * chance[others >= needed].sum() if charged == "all" else 0.0
+        return float((long - short) - price * (d - 1)) / 2
+
+    low, high = 1e-4, 1 - 1e-4
+    if gain(low) <= 1e-9:
+        return 0.0
+    return 1.0 if gain(high) > 0 else float(brentq(gain, low, high))
+
+
 def advantage_gap(right: float, group: int) -> float:
     """E[A | right] - E[A | wrong] of GRPO's advantage in groups of this size, answers being right with chance `right`
     each. It tends to 1/sqrt(right (1 - right)) in large groups."""

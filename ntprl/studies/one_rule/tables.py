@@ -263,4 +263,62 @@ TABLES = (
         ),
         "not yet measured; 20 minutes on two CPU cores",
     ),
+    # Asked after `stop_bias` (O19 failed, its interval about .405 being too wide): do the starts flip at five sizes for
+    # the reason that none is calibrated exactly? Predicted: each flips when the bias has closed its own gap.
+    Recording(
+        "stop_gaps",
+        "p_cot = .25, the bias of EOS alone: does each start flip where its own gap is closed?",
+        CHAPTER,
+        grid(change(PartsRun(Parity(D)), **START, trains="stop", rl_lr=0.1, rounds=20), seed=range(30, 40)),
+        "not yet measured; 4 minutes on two CPU cores",
+    ),
+    # Asked after `length_price` (O24 failed: gated, P(long) slides below where `gated_rest` leaves it). That prediction
+    # takes the answers of a group for independent; but once x_1 is certain all short ones are the same. With
+    # `gated_rest_alike` P(long) rests at .69 or .71 for 1.5 times the critical price, and falls to 0 at three times it,
+    # where `gated_rest` says .40.
+    Recording(
+        "gate_alike",
+        "A gated price on length, REINFORCE: does P(long) rest where guesses that are all alike let it?",
+        CHAPTER,
+        tuple(
+            change(
+                PricedRun(Parity(D)),
+                **START,
+                algorithm="reinforce",
+                rounds=100,
+                eval_every=5,
+                charged=charged,
+                price=critical * times,
+                gate=0.875,
+                seed=seed,
+            )
+            for charged, critical in PRICES.items()
+            for times in (1.5, 3.0)
+            for seed in range(30, 33)
+        ),
+        "not yet measured; 6 minutes on two CPU cores",
+    ),
+    # Asked after `group_size` (O28 failed by a hair: groups of 32 were slower). 512 answers are 64 prompts in groups of
+    # 8 and 16 in groups of 32, and fewer prompts are a noisier gradient, to which AdamW answers with smaller steps.
+    # Predicted: with 64 prompts each the mean paths of groups of 8 and 32 lie within .1 of each other, and groups of 8
+    # on 16 prompts are behind both.
+    Recording(
+        "group_prompts",
+        "GRPO, groups of 8 and 32: is it the number of prompts that decides how fast P(long) grows?",
+        CHAPTER,
+        tuple(
+            change(
+                SecondPhase(Parity(D), kind="GroupRun"),
+                **START,
+                rounds=24,
+                eval_every=2,
+                group=group,
+                rollouts=rollouts,
+                seed=seed,
+            )
+            for group, rollouts in ((8, 128), (8, 512), (32, 2048))
+            for seed in range(30, 35)
+        ),
+        "not yet measured; 5 minutes on two CPU cores",
+    ),
 )
