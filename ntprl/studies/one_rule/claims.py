@@ -35,6 +35,14 @@ from ntprl.studies.one_rule.predictions import (
     stop_only_divergence,
     takeoff_rounds,
 )
+from ntprl.studies.one_rule.readings import (
+    first_round_row,
+    flip_shifts,
+    last_round,
+    rest_of,
+    starts_and_takeoffs,
+    with_times,
+)
 from ntprl.studies.one_rule.transformers import LEAPS, D
 
 
@@ -95,16 +103,6 @@ def together(found: list[tuple[str, str]]) -> Verdict:
 
 def outcome(holds: bool, text: str) -> Verdict:
     return Verdict(HELD if holds else FAILED, text)
-
-
-def last_round(table: pd.DataFrame) -> pd.DataFrame:
-    """The row after all rounds of each run, the run being its index."""
-    return table[table["step"] == table.groupby("run")["step"].transform("max")].set_index("run")
-
-
-def first_round_row(table: pd.DataFrame) -> pd.DataFrame:
-    """The row before the first round of each run, the run being its index."""
-    return table[table["step"] == 0].set_index("run")
 
 
 # --- the third kind of demonstration, and a second chain ---
@@ -232,16 +230,6 @@ def stop_divergence(table: pd.DataFrame) -> Verdict:
     return Verdict(word, text)
 
 
-def flip_shifts(table: pd.DataFrame) -> pd.Series:
-    """For each run of the bias alone, by how much the logit of EOS has fallen when half of the prompts go on."""
-    shifts = {}
-    for run, rows in table[(table["trains"] == "stop") & table["greedy_long"].notna()].groupby("run"):
-        rows = rows.sort_values("step")
-        fallen = (rows["stop_gap"].iloc[0] - rows["stop_gap"]).to_numpy()
-        shifts[run] = first_crossing(fallen, rows["greedy_long"].to_numpy(), 0.5)
-    return pd.Series(shifts)
-
-
 @claim(
     "O35",
     "Trained by its bias of EOS alone, each start flips when its own gap is closed",
@@ -310,12 +298,6 @@ def noise_rounds(table: pd.DataFrame) -> Verdict:
 
 
 # --- a price on length ---
-
-
-def with_times(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with `times`: the price over the critical one."""
-    critical = table["charged"].map(lambda charged: critical_price(D, charged))
-    return table.assign(times=(table["price"] / critical).round(3))
 
 
 @claim(
@@ -390,20 +372,6 @@ def gate_alike(table: pd.DataFrame) -> Verdict:
 # --- rare long answers, the chain being known ---
 
 
-def starts_and_takeoffs(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a run: rarity, p = mean P(long) at the start, takeoff = first measured round with half of all greedy
-    answers long, first = first round with a long answer among the drawn; NaN if there is none."""
-    start = first_round_row(table)
-    found = start[["rarity"]].assign(p=start["long_probability"])
-    measured = table.dropna(subset="greedy_long")
-    for name, rows in (
-        ("takeoff", measured[measured["greedy_long"] >= 0.5]),
-        ("first", table[table["rollout_long"] > 0]),
-    ):
-        found[name] = rows.groupby("run")["step"].min().reindex(found.index)
-    return found
-
-
 @claim(
     "O25",
     "The chain known, takeoff takes log2(1/p) rounds where a round draws 1/p answers",
@@ -468,13 +436,6 @@ def link_after_link(table: pd.DataFrame) -> Verdict:
 
 
 # --- the penalty and the group ---
-
-
-def rest_of(table: pd.DataFrame) -> pd.Series:
-    """P(long) of each run, mean over the measured rounds of its last third."""
-    measured = table.dropna(subset="greedy_long")
-    late = measured[measured["step"] >= 2 / 3 * measured.groupby("run")["step"].transform("max")]
-    return late.groupby("run")["long_probability"].mean()
 
 
 @claim(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from ntprl import theory
 from ntprl.book.readings import final_rows
 from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, per_seed, rate_axis
-from ntprl.studies.one_rule import claims, predictions, runs, transformers
+from ntprl.studies.one_rule import predictions, readings, runs, transformers
 
 DECODING_COLORS = {"stop first": PURPLE, "likeliest token": ORANGE}
 REWARD_COLORS = {"chain": RED, "end-to-end": BLUE, "process": GREEN}
@@ -122,7 +122,7 @@ def noisy_transformers(star: pd.DataFrame) -> None:
 
 def prices(table: pd.DataFrame) -> None:
     """P(long) round by round, one panel for each kind of answers charged; bands are the range over seeds."""
-    rows = claims.with_times(table.dropna(subset="greedy_long"))
+    rows = readings.with_times(table.dropna(subset="greedy_long"))
     cases = {"half the critical price": "times < 1", "twice": "times > 1 and gate == 0 and free_rounds == 0"}
     cases |= {"twice, from round 20": "free_rounds > 0", "twice, gated": "gate > 0"}
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
@@ -140,7 +140,7 @@ def prices(table: pd.DataFrame) -> None:
 def takeoffs(rare: pd.DataFrame) -> None:
     """Rounds until greedy decoding goes on, over the share of long answers at the start."""
     fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
-    found = claims.starts_and_takeoffs(rare)
+    found = readings.starts_and_takeoffs(rare)
     ax.semilogx(found["p"], found["takeoff"], "o", ms=5, color=BLUE, base=2, label="takeoff")
     p = np.geomspace(found["p"].min(), found["p"].max(), 50)
     ax.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
@@ -168,8 +168,8 @@ def rests(weights: pd.DataFrame, groups: pd.DataFrame) -> None:
     """P(long) at rest over the weight of the penalty and over the group; the predictions as lines."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
     for ax, table, over in ((left, weights, "kl"), (right, groups, "group")):
-        start = claims.first_round_row(table[table["kl"] > 0])
-        ax.plot(start[over], claims.rest_of(table)[start.index], "o", ms=4, color=BLUE, label="measured")
+        start = readings.first_round_row(table[table["kl"] > 0])
+        ax.plot(start[over], readings.rest_of(table)[start.index], "o", ms=4, color=BLUE, label="measured")
         ax.set_xscale("log", base=2)
         rate_axis(ax, "P(long) at rest" if ax is left else "")
     x = np.geomspace(weights["kl"].min(), weights["kl"].max(), 12)

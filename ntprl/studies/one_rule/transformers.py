@@ -7,7 +7,7 @@ change(BIAS, trains="stop").run()                     reinforcement of one numbe
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -90,12 +90,13 @@ def first_two_agree(task: LeapParity | TwoChains, prompts: np.ndarray) -> np.nda
 class SecondPhase(Run):
     """Reinforcement from a start that runs share; one row a round. What is trained, and on which reward, may vary."""
 
+    First: ClassVar[type[Run]] = Run  # the kind of run that trains the start
     rl: Reinforcement = Reinforcement()
 
     @property
     def start(self) -> Run:
         parts = (self.task, self.p_cot, self.model, self.pretraining, None, self.evaluation, self.seed)
-        return Run(*parts, kind=f"start on {self._what}")
+        return self.First(*parts, kind=f"start on {self._what}")
 
     def prepared(self, model: Transformer) -> Transformer:
         """The start as the second phase finds it."""
@@ -221,17 +222,13 @@ class NoisyStarRun(SecondPhase):
     """STaR from a start with noisy links. The process reward keeps a long answer with a chance equal to its share of
     right links, and a right short one always."""
 
+    First: ClassVar[type[Run]] = DrawnRun
     kind: str = "NoisyStarRun"
     judge: str = "chain"  # one of NOISY_REWARDS
 
     def __post_init__(self) -> None:
         require_choice("judge", self.judge, NOISY_REWARDS)
         super().__post_init__()
-
-    @property
-    def start(self) -> Run:
-        parts = (self.task, self.p_cot, self.model, self.pretraining, None, self.evaluation, self.seed)
-        return DrawnRun(*parts, kind=f"start on {self._what}")
 
     def rewarding(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         task = self.task
@@ -322,17 +319,13 @@ class LessonRun(SecondPhase):
     """Demonstrations are chains of random links, so that the start knows how long an answer is and no link of it. Then
     STaR with a reward for the final token of the `whole` answer, for the whole `chain`, or for one token at a time."""
 
+    First: ClassVar[type[Run]] = DrawnRun
     kind: str = "LessonRun"
     lesson: str = "growing"  # one of LESSONS
 
     def __post_init__(self) -> None:
         require_choice("lesson", self.lesson, LESSONS)
         super().__post_init__()
-
-    @property
-    def start(self) -> Run:
-        parts = (self.task, self.p_cot, self.model, self.pretraining, None, self.evaluation, self.seed)
-        return DrawnRun(*parts, kind=f"start on {self._what}")
 
     def rewarding(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         return {"whole": self.task.r_e2e, "chain": self.task.r_cot, "growing": Growing(self.task)}[self.lesson]
