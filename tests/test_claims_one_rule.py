@@ -122,7 +122,7 @@ def test_each_start_flips_at_its_own_gap():
             own, fallen = 0.405 + 0.04 * (setting["seed"] - 4.5), 0.05 * step
             return dict(stop_gap=own - fallen, greedy_long=float(np.clip((fallen - flip(own)) / 0.2 + 0.5, 0, 1)))
 
-        return rounds([dict(trains="stop", seed=seed) for seed in range(10)], path)
+        return rounds([dict(seed=seed) for seed in range(10)], path)
 
     check = claims.own_gaps.criterion
     assert check(gaps(lambda own: own)).verdict == HELD
@@ -248,8 +248,7 @@ def test_the_rest_under_a_gate_if_guesses_are_alike(charged):
 def test_a_gate_with_guesses_alike():
     def gated(rest=0.0, end=0.01) -> pd.DataFrame:
         settings = [
-            dict(charged=charged, price=times * predictions.critical_price(16, charged), gate=0.875, seed=seed)
-            | dict(free_rounds=0, times=times)
+            dict(charged=charged, price=times * predictions.critical_price(16, charged), seed=seed, times=times)
             for charged in ("all", "right")
             for times in (1.5, 3.0)
             for seed in range(3)

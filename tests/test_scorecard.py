@@ -173,6 +173,7 @@ FALSE = {
     "O8": last_rounds(greedy_accuracy=0.0, greedy_long=0.0),
     "O12": SHORT_AFTER_RL,
     "O14": setting(kl_from_start=100.0),
+    "O16": setting(kl_from_start=100.0),
     "O13": last_rounds(long_probability=1.0),
     "O1": shifted_shares(1.5),
     "O2": shifted_shares(1.5),

@@ -75,7 +75,7 @@ TABLES = (
             reward=("r_e2e", "r_cot"),
             seed=range(20, 25),
         ),
-        "not yet measured; 25 minutes on two CPU cores",
+        "25 minutes on two CPU cores",
     ),
     # O14 failed on starts that had just learned their links, where RL makes links surer as well. The same question for
     # starts that are trained to their end, seeds that were not looked at. Predicted: at most 1.1 times the least.
@@ -84,7 +84,7 @@ TABLES = (
         "d = 50, chain reward: how far does RL move a model that knows its links, beside the least its length costs?",
         CHAPTER,
         grid(START, algorithm=("star", "grpo"), reward=("r_cot",), seed=range(10, 20)),
-        "not yet measured; 10 minutes on two CPU cores",
+        "15 minutes on two CPU cores",
     ),
     # Is the number of rounds a matter of rl_lr, and what does RL cost in links? Predicted: rounds to .95 fall as rl_lr
     # grows, fewer than in proportion (AdamW); chains are lost at the highest rate, not at the lowest.

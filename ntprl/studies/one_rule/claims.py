@@ -196,7 +196,7 @@ def bias_alone(table: pd.DataFrame) -> Verdict:
     start, end = first_round_row(table), last_round(table)
     alone = end["trains"] == "stop"
     links = (end["link_error"] - start["link_error"]).abs()
-    mean, (low, high) = mean_interval(flip_shifts(table))
+    mean, (low, high) = mean_interval(flip_shifts(table[table["trains"] == "stop"]))
     predicted = flip_shift(0.25)
     holds = bool((end["greedy_accuracy"][alone] > ABOVE).all() and (links < 0.01).all())
     holds &= predicted - 0.1 <= low and high <= predicted + 0.1

@@ -18,9 +18,9 @@ def first_round_row(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def flip_shifts(table: pd.DataFrame) -> pd.Series:
-    """For each run of the bias alone, by how much the logit of EOS has fallen when half of the prompts go on."""
+    """For each run, by how much the logit of EOS has fallen when half of the prompts go on."""
     shifts = {}
-    for run, rows in table[(table["trains"] == "stop") & table["greedy_long"].notna()].groupby("run"):
+    for run, rows in table[table["greedy_long"].notna()].groupby("run"):
         rows = rows.sort_values("step")
         fallen = (rows["stop_gap"].iloc[0] - rows["stop_gap"]).to_numpy()
         shifts[run] = first_crossing(fallen, rows["greedy_long"].to_numpy(), 0.5)
