@@ -1,10 +1,13 @@
 """The runs of chapter 5: both phases on parity, the first until a number of links is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
 
-from ntprl.book.run import Reinforcement, Run
+from ntprl.book.run import Evaluation, ModelConfig, Reinforcement, Run
 from ntprl.errors import require_integer
 from ntprl.measure import chain_probabilities
 from ntprl.seeds import numpy_rng
@@ -50,3 +53,51 @@ class UnknownLinks(Run):
         if not row:
             return row
         return row | {"unknown_links": len(unknown_links(model, self.task, self.seed, done, self.rl.n_eval_rl))}
+
+
+KNOWN_AT = 0.25  # share of long demonstrations from which a taught model has learned the chain
+APART = 10_000  # how far the seed of the teaching lies from that of the run, so that the draws of both differ
+
+
+@dataclass(frozen=True)
+class TaughtModel(ModelConfig):
+    """A model that knows the chain from D(.25), before the run's own pre-training makes long answers rarer.
+
+    So starts with rare long answers know the chain as well as others do.
+    """
+
+    base_steps: int = 300  # optimiser steps of the teaching
+
+    def build(self, run: Run, device: str, folder: Path | None) -> Transformer:
+        plain = ModelConfig(**{field.name: getattr(self, field.name) for field in fields(ModelConfig)})
+        steps = replace(run.pretraining, steps=self.base_steps)
+        points = Evaluation(run.evaluation.n_eval, n_points=1)
+        kind = f"start on {type(run.task).__name__}"
+        teaching = Run(run.task, KNOWN_AT, plain, steps, None, points, run.seed + APART, kind)
+        return (teaching.train(device) if folder is None else teaching.trained(folder, device))[0]
+
+
+@torch.inference_mode()
+def stop_scores(model: Transformer, task: Task, prompts: np.ndarray) -> np.ndarray:
+    """Log-odds of EOS behind the first token of the chain, for each prompt, (n,): below 0 greedy decoding goes on."""
+    tokens = np.concatenate((prompts, task.long(prompts)[:, : task.short_length]), axis=1)
+    logits = model(torch.as_tensor(tokens, device=model.embed.weight.device), n_out=1)[:, 0].double()
+    return torch.logit(logits.softmax(-1)[:, task.eos]).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class CopyRun(Run):
+    """Both phases, and the stop score of each of n_eval_rl test prompts after each round: one row for each of both."""
+
+    kind: str = "CopyRun"
+
+    def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
+        prompts = self.task.prompts(self.rl.n_eval_rl, numpy_rng(self.seed, "evaluation"), test=True)
+        rows = []
+
+        def watch(done: int, model: Transformer) -> None:
+            scores = stop_scores(model, self.task, prompts)
+            rows.extend({"step": done, "prompt": i, "stop_score": score} for i, score in enumerate(scores))
+
+        self.recover(device, watch=watch)  # not resumed, as the rows are no part of a checkpoint
+        return pd.DataFrame(rows)
