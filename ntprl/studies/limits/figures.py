@@ -226,7 +226,7 @@ def flows_and_copies(rounds: pd.DataFrame, flips: pd.DataFrame) -> None:
     ax.scatter(x, flips["seen"] + jitter, color=PURPLE, s=5, alpha=0.4, lw=0)
     steps = np.arange(max(0, np.floor(x.min())), np.floor(x.max()) + 1)
     ax.hlines(steps + 1, steps, steps + 1, color="black", lw=1.5)
-    ax.set(xlabel=r"stop score at the start / $\ln 2$", ylabel="round in which\na prompt goes on")
+    ax.set(xlabel="stop score at the\nstart, over ln 2", ylabel="round in which\na prompt goes on")
     ax.locator_params(axis="both", integer=True)
     ax.set_title("prompt by prompt", fontsize="medium")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")

@@ -180,9 +180,9 @@ def flow_misfits(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def flip_rounds(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each seed and prompt of `rl_copy`: its stop score at the start, the round in which it first lies below
-    0 (seen; NaN: none), and the rounds that this score (own: floor(s_0/ln 2) + 1; 0: from the start) and the mean score
-    of its seed (mean) predict."""
+    """One row for each seed and prompt of `rl_copy`: its stop score at the start, the round in which it first lies
+    below 0 (seen; NaN: none), and the rounds that this score (own: floor(s_0/ln 2) + 1; 0: from the start) and the mean
+    score of its seed (mean) predict."""
     scores = table.pivot_table(index=["seed", "prompt"], columns="step", values="stop_score")
     below = scores < 0
     seen = below.idxmax(axis=1).where(below.any(axis=1))
