@@ -159,7 +159,8 @@ def flow_rounds(table: pd.DataFrame) -> pd.DataFrame:
     steps no denominator is felt.
     """
     rows = []
-    for run, part in rl_rows(table).sort_values("step").groupby("run"):
+    measured = table[(table["phase"] == "rl") & table["long_probability"].notna()]
+    for run, part in measured.sort_values("step").groupby("run"):
         first = part.iloc[0]
         p = part["long_probability"].to_numpy()
         tokens = first["d"] + 1 if first["algorithm"] == "grpo" else 0

@@ -9,8 +9,9 @@ import torch
 
 from ntprl.book.run import Evaluation, ModelConfig, Reinforcement, Run
 from ntprl.errors import require_integer
-from ntprl.measure import chain_probabilities
-from ntprl.seeds import numpy_rng
+from ntprl.measure import chain_probabilities, long_probability, share
+from ntprl.posttrain import posttrain
+from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.tasks.parity import Parity
 from ntprl.tasks.task import Task
 from ntprl.transformer import Transformer
@@ -86,18 +87,37 @@ def stop_scores(model: Transformer, task: Task, prompts: np.ndarray) -> np.ndarr
 
 
 @dataclass(frozen=True)
+class FlowRun(Run):
+    """Both phases, of whose rounds only P(long) and the chains known are measured: many looks at little cost."""
+
+    kind: str = "FlowRun"
+
+    def measure_round(self, done: int, model: Transformer) -> dict:
+        if done % self.rl.eval_every and done != self.rl.rounds:
+            return {}
+        prompts = self.task.prompts(self.rl.n_eval_rl, numpy_rng(self.seed, "evaluation", done), test=True)
+        generator = torch_rng(self.seed, "evaluation", done, device=str(model.embed.weight.device))
+        known = chain_probabilities(model, self.task, prompts)[1][:, 1:].all(axis=1)
+        long = long_probability(model, self.task, prompts, generator)
+        return {"long_probability": float(long.mean()), "chain_accuracy": share(known)}
+
+
+@dataclass(frozen=True)
 class CopyRun(Run):
     """Both phases, and the stop score of each of n_eval_rl test prompts after each round: one row for each of both."""
 
     kind: str = "CopyRun"
 
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
+        """The second phase is not resumed, as its rows are no part of a checkpoint."""
         prompts = self.task.prompts(self.rl.n_eval_rl, numpy_rng(self.seed, "evaluation"), test=True)
+        model, _ = self.start.train(device) if folder is None else self.start.trained(folder, device)
         rows = []
 
-        def watch(done: int, model: Transformer) -> None:
+        def callback(done: int, model: Transformer) -> dict:
             scores = stop_scores(model, self.task, prompts)
             rows.extend({"step": done, "prompt": i, "stop_score": score} for i, score in enumerate(scores))
+            return {}
 
-        self.recover(device, watch=watch)  # not resumed, as the rows are no part of a checkpoint
+        posttrain(model, self.task, self.rl, self.seed, None, callback)
         return pd.DataFrame(rows)
