@@ -237,7 +237,7 @@ def flows(bent: dict | None = None, rounds: int = 400) -> pd.DataFrame:
                 for step in range(rounds):
                     long = p + (1 / 3 - p) * step / there
                     rows.append(dict(run=f"{algorithm} {optimizer} {p}", phase="rl", step=step, long_probability=long))
-                    rows[-1] |= dict(algorithm=algorithm, optimizer=optimizer, p_cot=p, seed=0, d=16, greedy_accuracy=1)
+                    rows[-1] |= dict(algorithm=algorithm, optimizer=optimizer, p_cot=p, seed=0)
     return pd.DataFrame(rows)
 
 

@@ -291,11 +291,12 @@ def rounds_by_optimizer(table: pd.DataFrame) -> Verdict:
     ratio = (found[OWN] / found[UNIT]).where(plain, found[UNIT] / found[OWN])  # right flow over wrong flow
     means = rounds.groupby(["algorithm", "optimizer", "p_cot"])["rounds"].mean().unstack()
     growth = means[means.columns.min()] / means[means.columns.max()]
-    text = f"rounds to P(long) = 1/3 from p_cot = {means.columns.min():g} over those from {means.columns.max():g}: "
+    text = "the predicted flow misses the logarithm of the rounds by "
+    text += ", ".join(f"{value:.2f} ({', '.join(names)})" for names, value in ratio.items())
+    text += " times as much as the other; half was asked for; rounds to P(long) = 1/3 from p_cot = "
+    text += f"{means.columns.min():g} over those from {means.columns.max():g}: "
     text += ", ".join(f"{value:.1f} ({', '.join(names)})" for names, value in growth.items())
-    text += "; the flow that is predicted misses the logarithm of the rounds by "
-    text += ", ".join(f"{value:.2f} times as much as the other ({', '.join(names)})" for names, value in ratio.items())
-    text += f", half was asked for; {int(rounds['rounds'].notna().sum())} of {len(rounds)} runs arrive; "
+    text += f"; {int(rounds['rounds'].notna().sum())} of {len(rounds)} runs arrive; "
     text += f"{rounds['seed'].nunique()} seeds; means of the rounds: "
     text += "; ".join(
         f"{', '.join(names)}: " + ", ".join(f"{row[p]:.1f} from {p:g}" for p in row.index)

@@ -135,6 +135,7 @@ def live_verdicts(table: pd.DataFrame) -> dict[str, str]:
 
 
 FLOW_TO = float(theory.parity_threshold())  # P(long) at which a run of `rl_flows` has arrived
+FLOW_TOKENS = 17  # of a long answer there, EOS counted
 OWN, UNIT = "own gradient", "unit steps"  # the two flows that `flow_misfits` compares
 
 
@@ -163,7 +164,7 @@ def flow_rounds(table: pd.DataFrame) -> pd.DataFrame:
     for run, part in measured.sort_values("step").groupby("run"):
         first = part.iloc[0]
         p = part["long_probability"].to_numpy()
-        tokens = first["d"] + 1 if first["algorithm"] == "grpo" else 0
+        tokens = FLOW_TOKENS if first["algorithm"] == "grpo" else 0
         rows.append(
             {"run": run, **{name: first[name] for name in ("algorithm", "optimizer", "p_cot", "seed")}}
             | {"rounds": first_crossing(part["step"].to_numpy(), p, FLOW_TO)}
