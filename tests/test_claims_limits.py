@@ -274,3 +274,8 @@ def copied(fall: float = np.log(2), kept: float = 1.0) -> pd.DataFrame:
 )
 def test_each_prompt_flips_in_its_own_round(changes, verdict):
     assert claims.flips_of_prompts.criterion(copied(**changes)).verdict == verdict
+
+
+def test_how_far_scores_are_copied():
+    falls, slopes = readings.copies(copied(fall=0.6, kept=0.9))
+    assert falls == pytest.approx([0.6] * 3) and slopes == pytest.approx([0.9**4] * 3)

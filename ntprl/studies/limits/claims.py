@@ -27,6 +27,7 @@ from ntprl.studies.limits.readings import (
     PAPER_ALGORITHMS,
     UNIT,
     cells,
+    copies,
     distinct_starts,
     divergence,
     flip_rounds,
@@ -324,6 +325,11 @@ def flips_of_prompts(table: pd.DataFrame) -> Verdict:
     text = f"exactly as predicted flip {over_seeds(by_seed['exact'], 2)} of {len(flips) // len(by_seed)} prompts, "
     text += f"within one round {over_seeds(by_seed['near'], 2)}; by the mean score of all prompts, "
     text += f"{over_seeds(by_seed['mean'], 2)}"
+    falls, slopes = copies(table)
+    text += (
+        f"; the mean score falls by {over_seeds(falls, 2)} a round, where ln 2 is {np.log(2):.2f}; slope of the last "
+    )
+    text += f"scores on the first {over_seeds(slopes, 2)}, where an exact copy has 1"
     better = by_seed["exact"] > by_seed["mean"]
     if (better & (by_seed["exact"] >= 0.75) & (by_seed["near"] >= 0.95)).all():
         return Verdict(HELD, text)

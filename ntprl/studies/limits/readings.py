@@ -195,3 +195,13 @@ def flip_rounds(table: pd.DataFrame) -> pd.DataFrame:
 
     mean = predicted(start.groupby("seed").transform("mean"))
     return pd.DataFrame({"score": start, "seen": seen, "own": predicted(start), "mean": mean}).reset_index()
+
+
+def copies(table: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """(by how much the mean stop score of `rl_copy` falls in a round, slope of the last scores on the first over
+    prompts), one for each seed."""
+    scores = table.pivot_table(index=["seed", "prompt"], columns="step", values="stop_score")
+    first, last = scores.columns.min(), scores.columns.max()
+    parts = [part for _, part in scores.groupby("seed")]
+    falls = [float((part[first] - part[last]).mean() / (last - first)) for part in parts]
+    return falls, [float(np.polyfit(part[first], part[last], 1)[0]) for part in parts]
