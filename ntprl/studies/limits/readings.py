@@ -145,7 +145,7 @@ def flow_time(flow: str, p: float, tokens: float = 0.0) -> float:
     `tokens`: of a long answer, if the loss is divided by the mean number of tokens, short answers having two; 0: it is
     not.
     """
-    z = np.linspace(np.log(p / (1 - p)), np.log(FLOW_TO / (1 - FLOW_TO)), 400)
+    z = np.linspace(np.log(p / (1 - p)), np.log(FLOW_TO / (1 - FLOW_TO)), 80)
     q = 1 / (1 + np.exp(-z))
     slowed = 2 + (tokens - 2) * q if tokens else 1.0
     speed = np.array([FORMULAS[f"flow-{flow}"](share) for share in q])  # dq/dt
