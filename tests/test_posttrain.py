@@ -265,10 +265,10 @@ def test_gradients_are_clipped_at_one_and_their_norm_is_told(lively_model, algor
 
 
 def test_a_plain_step_is_the_rate_times_the_clipped_gradient(lively_model):
-    config = replace(SMALL, algorithm="reinforce", optimizer="sgd", rounds=1, lr=0.3)
-    before = weights(lively_model)
-    log = posttrain(lively_model, TASK, config, seed=0)
-    moved = (weights(lively_model) - before).norm().item()
+    model, config = lively_model(TASK), replace(SMALL, algorithm="reinforce", optimizer="sgd", rounds=1, lr=0.3)
+    before = weights(model)
+    log = posttrain(model, TASK, config, seed=0)
+    moved = (weights(model) - before).norm().item()
     assert moved == pytest.approx(0.3 * min(1.0, log[0]["grad_norm"]), rel=1e-3)
 
 
