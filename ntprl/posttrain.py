@@ -4,10 +4,10 @@ A round draws B fresh prompts and G answers to each, asks for their rewards and 
 steps on them. As published, STaR takes several epochs of next-token training on what it kept (`epochs`,
 `minibatches`), REINFORCE one step, GRPO one or more.
 
-Departures: (1) the optimiser is AdamW for all, its moments live on between rounds, and within a round the
-learning rate falls linearly over the inner steps; (2) gradients are clipped at norm 1; (3) a step whose
-weights are all zero is left out, since AdamW would move by its moments alone; (4) a minibatch is a fixed
-share of the prompts with all their answers, and is weighed on its own.
+Departures: (1) the optimiser is AdamW for all, unless plain steps along the gradient are asked for; its moments live on
+between rounds, and within a round the learning rate falls linearly over the inner steps; (2) gradients are clipped at
+norm 1; (3) a step whose weights are all zero is left out, since AdamW would move by its moments alone; (4) a minibatch
+is a fixed share of the prompts with all their answers, and is weighed on its own.
 """
 
 import copy
@@ -32,6 +32,10 @@ from ntprl.tasks.task import PAD, Task, lengths
 from ntprl.transformer import Transformer
 from ntprl.weightings import ALGORITHMS
 
+OPTIMIZERS = {
+    "adamw": make_optimizer,
+    "sgd": lambda model, lr: torch.optim.SGD(model.parameters(), lr=lr),  # no momentum
+}
 REWARDS = ("r_e2e", "r_cot", "coin")  # methods of every task, and a control
 Reward = Callable[[np.ndarray, np.ndarray], np.ndarray]  # prompts (n, P), answers (n, T) -> (n,)
 # (rounds done, model) -> what to add to the row of that round
@@ -48,15 +52,17 @@ class PosttrainConfig:
     rounds: int = 20
     rollouts: int = 512  # B G, answers in a round
     group: int = 8  # G, answers to one prompt
-    lr: float = 5e-4  # learning rate of AdamW at the first inner step of a round
+    lr: float = 5e-4  # learning rate at the first inner step of a round
     epochs: int = 1  # passes over the answers of a round
     minibatches: int = 1  # optimiser steps in a pass; their number divides B
     clip: float = 0.2  # GRPO: a ratio beyond 1 +- clip gives no more gradient
     kl: float = 0.0  # weight of the penalty for leaving the start
+    optimizer: str = "adamw"  # one of OPTIMIZERS
 
     def __post_init__(self) -> None:
         require_choice("algorithm", self.algorithm, ALGORITHMS)
         require_choice("reward", self.reward, REWARDS)
+        require_choice("optimizer", self.optimizer, OPTIMIZERS)
         require_number("temperature", self.temperature, low=0)
         require(self.temperature > 0, "temperature", self.temperature, "a number above 0")
         require_integer("rounds", self.rounds, low=0)
@@ -210,7 +216,7 @@ def posttrain(
     reward = reward or (coin if config.reward == "coin" else getattr(task, config.reward))
     device = model.embed.weight.device
     start = copy.deepcopy(model).requires_grad_(False)
-    optimizer = make_optimizer(model, config.lr)
+    optimizer = OPTIMIZERS[config.optimizer](model, config.lr)
     identity = {"seed": seed, "task": repr(task), "posttrain": asdict(config), "reward": reward_name}
     identity["start"] = fingerprint(start)
     first, log = 0, []

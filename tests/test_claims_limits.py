@@ -7,6 +7,7 @@ from made_up import run
 
 from ntprl.book.readings import first_round, settled_round, takeoffs
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
+from ntprl.proofs.flows import flow_time
 from ntprl.studies.limits import claims, readings
 
 
@@ -221,3 +222,60 @@ def test_what_is_said_of_a_live_start(earned, words):
     assert said == {"long answers before RL": words, "greedy accuracy after RL": "near 1"}
     unwritten = readings.live_verdicts(known.assign(long_reward=np.nan, greedy_accuracy=0.5))
     assert unwritten == {"long answers before RL": "none is written", "greedy accuracy after RL": "at chance"}
+
+
+def flows(bent: dict | None = None, rounds: int = 400) -> pd.DataFrame:
+    """Runs whose P(long) passes 1/3 when the predicted flow does, in units that each pair has of its own; those of
+    `bent`, (algorithm, optimizer) -> flow, follow another flow instead."""
+    rows = []
+    for algorithm in ("reinforce", "grpo"):
+        for optimizer in ("adamw", "sgd"):
+            flow = (bent or {}).get((algorithm, optimizer), "unit" if optimizer == "adamw" else algorithm)
+            tokens = 17 if flow == "grpo" else 0
+            for p in (0.25, 0.1, 0.05, 0.02):
+                there = 3 * readings.flow_time(flow, p, tokens) / readings.flow_time(flow, 0.25, tokens)
+                for step in range(rounds):
+                    long = p + (1 / 3 - p) * step / there
+                    rows.append(dict(run=f"{algorithm} {optimizer} {p}", phase="rl", step=step, long_probability=long))
+                    rows[-1] |= dict(algorithm=algorithm, optimizer=optimizer, p_cot=p, seed=0)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("optimizer, other", [("adamw", "own"), ("sgd", "unit")])
+@pytest.mark.parametrize("algorithm", ["reinforce", "grpo"])
+def test_rounds_by_optimizer_follow_the_predicted_flows(algorithm, optimizer, other):
+    assert claims.rounds_by_optimizer.criterion(flows()).verdict == HELD
+    flow = "unit" if other == "unit" else algorithm
+    assert claims.rounds_by_optimizer.criterion(flows({(algorithm, optimizer): flow})).verdict == FAILED
+    assert claims.rounds_by_optimizer.criterion(flows(rounds=30)).verdict == UNDECIDED  # some never arrive
+
+
+def test_the_time_of_a_flow_is_that_of_the_proofs_page():
+    for kind in ("reinforce", "grpo", "unit"):
+        for p in (0.25, 0.1, 0.02):
+            assert readings.flow_time(kind, p) == pytest.approx(flow_time(kind, p), rel=1e-3)
+    assert readings.flow_time("grpo", 0.1, tokens=2) == pytest.approx(2 * readings.flow_time("grpo", 0.1))
+    assert readings.flow_time("grpo", 0.1, tokens=17) > 2 * readings.flow_time("grpo", 0.1)
+
+
+def copied(fall: float = np.log(2), kept: float = 1.0) -> pd.DataFrame:
+    """Scores that fall by as much each round and keep a share of how they differ from their mean."""
+    rows = []
+    for seed in range(3):
+        start = np.random.default_rng(seed).normal(2 * np.log(2), 0.4, size=200)
+        for step in range(5):
+            scores = start.mean() + (start - start.mean()) * kept**step - step * fall
+            rows += [dict(seed=seed, prompt=i, step=step, stop_score=score) for i, score in enumerate(scores)]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    "changes, verdict", [({}, HELD), ({"kept": 0.0}, FAILED), ({"fall": 0.3}, FAILED), ({"fall": 0.55}, UNDECIDED)]
+)
+def test_each_prompt_flips_in_its_own_round(changes, verdict):
+    assert claims.flips_of_prompts.criterion(copied(**changes)).verdict == verdict
+
+
+def test_how_far_scores_are_copied():
+    falls, slopes = readings.copies(copied(fall=0.6, kept=0.9))
+    assert falls == pytest.approx([0.6] * 3) and slopes == pytest.approx([0.9**4] * 3)

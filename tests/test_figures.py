@@ -170,6 +170,22 @@ def drift(start, end):
     yield 0, (0, 1), (start["long_probability"].mean(), end["long_probability"].mean())
 
 
+def flow_tables():
+    keys = dict(algorithm=("reinforce", "grpo"), optimizer=("sgd", "adamw"), p_cot=(0.02, 0.1, 0.25), seed=(0, 1))
+    rounds = made_up("rounds", "own gradient", "unit steps", **keys)
+    return {"rounds": rounds, "flips": made_up("score", "seen", "own", seed=(0, 1), prompt=range(8))}
+
+
+def flows_and_copies(rounds, flips):
+    for i, algorithm in enumerate(("reinforce", "grpo")):
+        for optimizer, flow in (("sgd", "own gradient"), ("adamw", "unit steps")):
+            part = rounds[(rounds["algorithm"] == algorithm) & (rounds["optimizer"] == optimizer)]
+            yield i, part["p_cot"], part["rounds"]
+            unit = np.prod(part["rounds"] / part[flow]) ** (1 / len(part))
+            yield i, (0.02, 0.1, 0.25), unit * part.groupby("p_cot")[flow].mean()
+    yield 2, flips["score"] / np.log(2), flips["seen"] + np.random.default_rng(0).uniform(-0.16, 0.16, len(flips))
+
+
 def first_long(start, last):
     yield 0, start["d"], 1 / start["long_probability"]
     yield 0, sorted(set(start["d"])), [2.0**d for d in sorted(set(start["d"]))]
@@ -340,6 +356,12 @@ CASES = {
     ),
     "limits.drift": Case(
         limits.drift, drift_tables, drift, {"start": ("long_probability",), "end": ("long_probability",)}
+    ),
+    "limits.flows_and_copies": Case(
+        limits.flows_and_copies,
+        flow_tables,
+        flows_and_copies,
+        {"rounds": ("rounds", "own gradient", "unit steps"), "flips": ("score", "seen")},
     ),
     "limits.first_long": Case(
         limits.first_long,

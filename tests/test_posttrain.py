@@ -264,6 +264,14 @@ def test_gradients_are_clipped_at_one_and_their_norm_is_told(lively_model, algor
     assert clipped == pytest.approx(1, rel=1e-4)
 
 
+def test_a_plain_step_is_the_rate_times_the_clipped_gradient(lively_model):
+    model, config = lively_model(TASK), replace(SMALL, algorithm="reinforce", optimizer="sgd", rounds=1, lr=0.3)
+    before = weights(model)
+    log = posttrain(model, TASK, config, seed=0)
+    moved = (weights(model) - before).norm().item()
+    assert moved == pytest.approx(0.3 * min(1.0, log[0]["grad_norm"]), rel=1e-3)
+
+
 def test_rates_fall_linearly_over_the_steps_of_a_round(lively_model):
     """Batches without a signal are no steps."""
     model = lively_model(TASK)
@@ -378,6 +386,7 @@ def die_at(killed_at: int):
     [
         replace(SMALL, algorithm="star", epochs=2, temperature=1.5),
         replace(SMALL, algorithm="grpo", epochs=2, minibatches=3, kl=0.1),
+        replace(SMALL, algorithm="reinforce", optimizer="sgd"),
         replace(SMALL, algorithm="reinforce", reward="r_cot"),
     ],
     ids=lambda config: config.algorithm,
@@ -527,7 +536,7 @@ def test_the_coin_is_fair_knows_nothing_and_falls_the_same_way_again(lively_mode
     [
         *[dict(algorithm="ppo"), dict(reward="r_length"), dict(temperature=0), dict(rounds=-1), dict(rollouts=30)],
         *[dict(group=0), dict(group=1), dict(group=1, algorithm="grpo_published"), dict(epochs=0)],
-        *[dict(minibatches=3), dict(lr=-0.1), dict(clip=1.5), dict(kl=-1)],
+        *[dict(minibatches=3), dict(lr=-0.1), dict(clip=1.5), dict(kl=-1), dict(optimizer="adam")],
     ],
     ids=str,
 )

@@ -5,7 +5,9 @@ claim at a time, so that what it says is false; the verdict must follow.
 """
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +18,7 @@ from ntprl.book.verdict import DEFINITION, FAILED, HELD, NOT_REPRODUCED, NOT_RUN
 from ntprl.studies import scorecard
 from ntprl.studies.catalogue import CLAIMS
 
+PROOFS = Path(__file__).resolve().parent.parent / "chapters" / "proofs" / "linear_chain.md"
 PAPER = {REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_RUN, DEFINITION}
 OURS = {HELD, FAILED, UNDECIDED, NOT_RUN}
 GOOD, RANK = (REPRODUCED, HELD), {NOT_REPRODUCED: 0, FAILED: 0, PARTLY: 1, UNDECIDED: 1, REPRODUCED: 2, HELD: 2}
@@ -98,6 +101,22 @@ def test_a_card_links_all_chapters_that_show_the_claim(board):
         assert claim.quote.split()[0] in cards[id] if claim.quote else "In the paper" not in cards[id]
 
 
+def test_a_claim_that_rests_on_proofs_names_statements_of_their_page(board):
+    """By the number that the page gives them, as each kind is counted there."""
+    count, named = Counter(), {}
+    for kind, label in re.findall(r"```\{prf:(\w+)\} .*\n:label: ([\w-]+)", PROOFS.read_text()):
+        count[kind] += 1
+        named[label] = f"{kind.capitalize()} {count[kind]}"
+    cards = {card.badge.id: card for _, cards in board.groups for card in cards}
+    for id, claim in CLAIMS.items():
+        assert bool(claim.proof) == bool(claim.measured)
+        for label, name, proves in claim.proof:
+            assert named.get(label) == name, f"{id} names {label} as {name}"
+            assert f'<a href="proofs/linear_chain.html#{label}">{name}</a>' in cards[id].as_html()
+            assert f"{proves} ({name})" in " ".join(repr(cards[id]).split())
+    assert {id for id, claim in CLAIMS.items() if claim.proof} >= {"C12", "C13", "C14", "C15"}
+
+
 def test_the_board_in_plain_text(board):
     text = repr(board)
     assert max(map(len, text.splitlines())) <= TEXT_WIDTH
@@ -139,6 +158,12 @@ def as_it_is(table: pd.DataFrame) -> pd.DataFrame:
 def shifted_shares(factor: float):
     """The same curves over other shares."""
     return lambda table: table.assign(p_cot=table["p_cot"] * factor)
+
+
+def swapped(**pair: tuple[str, str]):
+    """The rows of one value under the name of the other."""
+    (column, (one, other)), *_ = pair.items()
+    return lambda table: table.assign(**{column: table[column].map({one: other, other: one})})
 
 
 SHORT_AFTER_RL = last_rounds(greedy_accuracy=0.5, greedy_long=0.0, greedy_median_length=1.0, mean_length=10.0)
@@ -194,6 +219,8 @@ FALSE = {
     "O35": setting(greedy_long=0.0),
     "O36": setting(long_probability=0.4),
     "O37": setting(long_probability=0.25),
+    "O32": swapped(optimizer=("adamw", "sgd")),
+    "O33": setting(stop_score=-1.0),
 }
 
 

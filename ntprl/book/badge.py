@@ -154,6 +154,8 @@ class Card:
     quote: str  # the paper's own words, or none
     chapters: tuple[tuple[str, str], ...]  # (number, page) of all that show it
     recordings: tuple[tuple[str, str], ...]  # (command, cost) of its tables; none: it is checked on the spot
+    proof: tuple[tuple[str, str, str], ...] = ()  # (name, page, what is proved) of the statements that it rests on
+    measured: str = ""  # what is measured beyond these
 
     @property
     def anchor(self) -> str:
@@ -168,6 +170,9 @@ class Card:
     def __repr__(self) -> str:
         lines = [f"{self.badge.id}, {self.badge.verdict.verdict}: {self.badge.statement} ({self.source})"]
         lines.append(f"{self.badge.verdict.evidence}.")
+        if self.proof:
+            lines.append(f"Proved: {'; '.join(f'{proves} ({name})' for name, _, proves in self.proof)}.")
+            lines.append(f"Measured: {self.measured}.")
         if self.badge.source:
             lines.append(f"{self.badge.source}.")
         lines += [f"{command}: {cost}" for command, cost in self.recordings] or ["checked on the spot"]
@@ -184,10 +189,12 @@ class Card:
     def as_html(self) -> str:
         links = ", ".join(f'<a href="{page}">chapter {number}</a>' for number, page in self.chapters)
         quote = f"<p>In the paper: “{as_html(self.quote)}”.</p>" if self.quote else ""
+        proof = "; ".join(f'{as_html(proves)} (<a href="{page}">{name}</a>)' for name, page, proves in self.proof)
+        proof = f"<p>Proved: {proof}. Measured: {as_html(self.measured)}.</p>" if proof else ""
         lines = "<br>".join(f"<code>{escape(command)}</code>: {escape(cost)}" for command, cost in self.recordings)
         record = f"<details><summary>to record it anew</summary>{lines}</details>" if lines else "Checked on the spot."
         return (
-            f'<div class="claim" id="{self.anchor}" {self.data}>{self.badge.as_html()}{quote}'
+            f'<div class="claim" id="{self.anchor}" {self.data}>{self.badge.as_html()}{quote}{proof}'
             f"<p>Source: {escape(self.source)}. Shown in {links}.</p>"
             f'<div class="ntprl-source">{record}</div></div>'
         )

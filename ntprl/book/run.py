@@ -54,7 +54,7 @@ def require_device(device: str) -> str:
 RENAMED = {("rl", "lr"): "rl_lr"}  # (part, field) -> its flat name, where two parts have a field of one name
 # Fields that are younger than some recorded table. At these values, which are what earlier runs did, they are no part
 # of a hash. Who adds a field to a part adds it here, and every recorded table stays what it is.
-LATER = {"weight_decay": 0.0, "clip": 0.2, "kl": 0.0}
+LATER = {"weight_decay": 0.0, "clip": 0.2, "kl": 0.0, "optimizer": "adamw"}
 PLAIN = (int, float, str, bool)
 
 Config = TypeVar("Config")  # a frozen dataclass with a `kind`, whose fields are plain or parts

@@ -24,6 +24,14 @@ class Verdict(NamedTuple):
     evidence: str  # the numbers behind it, with intervals; what decides stands before the first semicolon
 
 
+class Proof(NamedTuple):
+    """A statement of chapters/proofs/linear_chain.md, and what it proves of a claim."""
+
+    label: str  # its anchor there
+    name: str  # its kind and number there
+    proves: str  # in our words
+
+
 @dataclass(frozen=True)
 class Claim:
     """One claim: what is said, how we know that the paper says it, and its criterion."""
@@ -34,12 +42,22 @@ class Claim:
     tables: tuple[str, ...]  # the recorded tables that the criterion reads, in the order of its arguments
     criterion: Callable[..., Verdict]  # its docstring says what counts as reproduced
     quote: str = ""  # the paper's own words, where they are known word for word
+    proof: tuple["Proof", ...] = ()  # the statements of the proofs page that it rests on
+    measured: str = ""  # what the tables say and no proof does; where there is a proof
     chapter: str = ""  # where it is shown first; the catalogue puts that of its study here
 
 
-def claim(id: str, statement: str, source: str, tables: tuple[str, ...] = (), quote: str = "") -> Callable:
+def claim(
+    id: str,
+    statement: str,
+    source: str,
+    tables: tuple[str, ...] = (),
+    quote: str = "",
+    proof: tuple["Proof", ...] = (),
+    measured: str = "",
+) -> Callable:
     """Makes a claim of the function below it, which takes the tables and returns a verdict."""
-    return lambda criterion: Claim(id, statement, source, tables, criterion, quote)
+    return lambda criterion: Claim(id, statement, source, tables, criterion, quote, proof, measured)
 
 
 def rate_text(rate: float, n: int) -> str:

@@ -10,6 +10,7 @@ from ntprl.errors import require_choice
 from ntprl.studies.catalogue import CLAIMS, TABLES
 
 PAGE = "09_scorecard.html"  # where every claim has its card
+PROOFS = "proofs/linear_chain.html"
 
 
 def recordings_of(claim: Claim) -> list[Recording]:
@@ -45,7 +46,8 @@ def badge_of(claim: Claim, page: str = "") -> Badge:
 def card_of(claim: Claim) -> Card:
     chapters = tuple((chapter[:2].lstrip("0"), f"{chapter}.html") for chapter in chapters_of(claim))
     recordings = tuple((recording.command, recording.cost) for recording in recordings_of(claim))
-    return Card(badge_of(claim), claim.source, claim.quote, chapters, recordings)
+    proof = tuple((each.name, f"{PROOFS}#{each.label}", each.proves) for each in claim.proof)
+    return Card(badge_of(claim), claim.source, claim.quote, chapters, recordings, proof, claim.measured)
 
 
 def board() -> Board:

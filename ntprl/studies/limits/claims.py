@@ -4,6 +4,7 @@ What counts as reproduced is written in each docstring and was fixed before the 
 otherwise.
 """
 
+import numpy as np
 import pandas as pd
 
 from ntprl.book.readings import at_round, first_round, rl_rows
@@ -22,10 +23,16 @@ from ntprl.book.verdict import (
 )
 from ntprl.measure import interval, mean_interval
 from ntprl.studies.limits.readings import (
+    OWN,
     PAPER_ALGORITHMS,
+    UNIT,
     cells,
+    copies,
     distinct_starts,
     divergence,
+    flip_rounds,
+    flow_misfits,
+    flow_rounds,
     is_hollow,
     shared_starts,
     slower_when_hot,
@@ -265,3 +272,66 @@ def rounds_by_size(table: pd.DataFrame) -> Verdict:
     if len(means) < 3:
         return Verdict(UNDECIDED, text)
     return Verdict(HELD if known["first"].notna().all() and means.max() - means.min() <= 2 else FAILED, text)
+
+
+@claim(
+    "O32",
+    "Rounds grow like log(1/p) because AdamW's steps do not shrink with the gradient: with plain steps they grow like "
+    "1/p",
+    source="ours",
+    tables=("rl_flows",),
+)
+def rounds_by_optimizer(table: pd.DataFrame) -> Verdict:
+    """Ours, by two flows of the proofs page, each with one free unit of time for each algorithm and optimiser. Held if
+    by REINFORCE and by GRPO the flow of the algorithm's own gradient misses the rounds of plain steps (`flow_misfits`)
+    by at most half as much as the flow of unit steps does, and the latter those of AdamW by at most half as much as the
+    former; failed if in one of the four the wrong flow is the nearer; else undecided, and so if a run never arrives.
+    """
+    rounds = flow_rounds(table)
+    found = flow_misfits(rounds)
+    plain = found.index.get_level_values("optimizer") == "sgd"
+    ratio = (found[OWN] / found[UNIT]).where(plain, found[UNIT] / found[OWN])  # right flow over wrong flow
+    means = rounds.groupby(["algorithm", "optimizer", "p_cot"])["rounds"].mean().unstack()
+    growth = means[means.columns.min()] / means[means.columns.max()]
+    text = "the predicted flow misses the logarithm of the rounds by "
+    text += ", ".join(f"{value:.2f} ({', '.join(names)})" for names, value in ratio.items())
+    text += " times as much as the other; half was asked for; rounds to P(long) = 1/3 from p_cot = "
+    text += f"{means.columns.min():g} over those from {means.columns.max():g}: "
+    text += ", ".join(f"{value:.1f} ({', '.join(names)})" for names, value in growth.items())
+    text += f"; {int(rounds['rounds'].notna().sum())} of {len(rounds)} runs arrive; "
+    text += f"{rounds['seed'].nunique()} seeds; means of the rounds: "
+    text += "; ".join(
+        f"{', '.join(names)}: " + ", ".join(f"{row[p]:.1f} from {p:g}" for p in row.index)
+        for names, row in means.iterrows()
+    )
+    if rounds["rounds"].isna().any():
+        return Verdict(UNDECIDED, text)
+    return Verdict(HELD if (ratio <= 0.5).all() else FAILED if (ratio > 1).any() else UNDECIDED, text)
+
+
+@claim(
+    "O33",
+    "The copy lemma in a transformer: each prompt goes on from the round that its own stop score at the start predicts",
+    source="ours",
+    tables=("rl_copy",),
+)
+def flips_of_prompts(table: pd.DataFrame) -> Verdict:
+    """Ours. Held if for every seed three quarters of the prompts flip in exactly the predicted round, 95 % within one
+    of it, and more of them exactly than if the mean score predicted for all; failed if for most seeds the mean score
+    does as well as their own, or fewer than 80 % are within one; else undecided."""
+    flips = flip_rounds(table)
+    apart = (flips["seen"] - flips["own"]).abs().fillna(np.inf)
+    right = {"exact": apart == 0, "near": apart <= 1, "mean": flips["seen"] == flips["mean"]}
+    by_seed = pd.DataFrame(right).groupby(flips["seed"]).mean()
+    text = f"exactly as predicted flip {over_seeds(by_seed['exact'], 2)} of {len(flips) // len(by_seed)} prompts, "
+    text += f"within one round {over_seeds(by_seed['near'], 2)}; by the mean score of all prompts, "
+    text += f"{over_seeds(by_seed['mean'], 2)}"
+    falls, slopes = copies(table)
+    text += (
+        f"; the mean score falls by {over_seeds(falls, 2)} a round, where ln 2 is {np.log(2):.2f}; slope of the last "
+    )
+    text += f"scores on the first {over_seeds(slopes, 2)}, where an exact copy has 1"
+    better = by_seed["exact"] > by_seed["mean"]
+    if (better & (by_seed["exact"] >= 0.75) & (by_seed["near"] >= 0.95)).all():
+        return Verdict(HELD, text)
+    return Verdict(FAILED if better.mean() < 0.5 or by_seed["near"].min() < 0.8 else UNDECIDED, text)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from ntprl import theory
 from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band, method_color, method_label, rate_axis
 from ntprl.book.verdict import RECOVERED
-from ntprl.studies.limits.readings import PAPER_ALGORITHMS, is_hollow
+from ntprl.studies.limits.readings import OWN, PAPER_ALGORITHMS, UNIT, is_hollow
 from ntprl.weightings import ALGORITHMS
 
 TEMPERATURE_COLORS = {0.75: BLUE, 1.0: GREEN, 1.5: RED}
@@ -199,3 +199,34 @@ def recursion(calibrated: pd.DataFrame, one_step: pd.DataFrame, rounds: pd.DataF
     for ax in (left, right):
         found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     fig.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, fontsize="small", handlelength=1)
+
+
+def flows_and_copies(rounds: pd.DataFrame, flips: pd.DataFrame) -> None:
+    """Left and middle, rounds until P(long) is 1/3 against p_cot for REINFORCE and GRPO, one dot a run of
+    `flow_rounds`; dashed, the flow predicted for each optimiser, in the unit of time that fits it best. Right, the
+    round in which a prompt of `flip_rounds` goes on against its own score at the start, beside the predicted steps.
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9), width_ratios=(1, 1, 1.15))
+    styles = {"sgd": (BLUE, OWN, "plain steps"), "adamw": (ORANGE, UNIT, "AdamW")}
+    for ax, (algorithm, runs) in zip(axes, list(rounds.groupby("algorithm"))[::-1], strict=False):
+        for optimizer, (color, flow, label) in styles.items():
+            part = runs[runs["optimizer"] == optimizer]
+            ax.scatter(part["p_cot"], part["rounds"], color=color, s=22, alpha=0.75, lw=0, label=label, zorder=3)
+            unit = np.exp(np.log(part["rounds"] / part[flow]).mean())
+            ax.plot(unit * part.groupby("p_cot")[flow].mean(), color=color, ls="--", lw=1)
+        shares = sorted(runs["p_cot"].unique())
+        ax.set(xscale="log", yscale="log", xlabel=r"$p_{cot}$")
+        ax.set_xticks(shares, [f"{p:g}".lstrip("0") for p in shares])
+        ax.minorticks_off()
+        ax.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+        ax.set_title(method_label(algorithm), fontsize="medium")
+    axes[0].set_ylabel("rounds until\nP(long) is 1/3")
+    ax, x = axes[2], flips["score"] / np.log(2)
+    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, len(flips))
+    ax.scatter(x, flips["seen"] + jitter, color=PURPLE, s=5, alpha=0.4, lw=0)
+    steps = np.arange(max(0, np.floor(x.min())), np.floor(x.max()) + 1)
+    ax.hlines(steps + 1, steps, steps + 1, color="black", lw=1.5)
+    ax.set(xlabel="stop score at the\nstart, over ln 2", ylabel="round in which\na prompt goes on")
+    ax.locator_params(axis="both", integer=True)
+    ax.set_title("prompt by prompt", fontsize="medium")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")

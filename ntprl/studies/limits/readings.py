@@ -6,7 +6,8 @@ import pandas as pd
 from ntprl import theory
 from ntprl.book.readings import at_round, first_round, rl_rows
 from ntprl.book.verdict import RECOVERED, accuracy_in_words
-from ntprl.measure import mean_interval
+from ntprl.measure import first_crossing, mean_interval
+from ntprl.proofs.formulas import FORMULAS
 
 PAPER_ALGORITHMS = ("star", "reinforce", "grpo")
 
@@ -131,3 +132,76 @@ def live_verdicts(table: pd.DataFrame) -> dict[str, str]:
         "long answers before RL": guess,
         "greedy accuracy after RL": accuracy_in_words(end["greedy_accuracy"]),
     }
+
+
+FLOW_TO = float(theory.parity_threshold())  # P(long) at which a run of `rl_flows` has arrived
+FLOW_TOKENS = 17  # of a long answer there, EOS counted
+OWN, UNIT = "own gradient", "unit steps"  # the two flows that `flow_misfits` compares
+
+
+def flow_time(flow: str, p: float, tokens: float = 0.0) -> float:
+    """Time of a flow of the proofs page (reinforce, grpo, unit) from the share p to 1/3, by the trapezoidal rule.
+
+    `tokens`: of a long answer, if the loss is divided by the mean number of tokens, short answers having two; 0: it is
+    not.
+    """
+    z = np.linspace(np.log(p / (1 - p)), np.log(FLOW_TO / (1 - FLOW_TO)), 80)
+    q = 1 / (1 + np.exp(-z))
+    slowed = 2 + (tokens - 2) * q if tokens else 1.0
+    speed = np.array([FORMULAS[f"flow-{flow}"](share) for share in q])  # dq/dt
+    return float(np.trapezoid(slowed * q * (1 - q) / speed, z))
+
+
+def flow_rounds(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: algorithm, optimizer, p_cot and seed; rounds until P(long) is 1/3, linear between measured rounds
+    (NaN: never); and how long both flows take from the run's own P(long) at the start.
+
+    GRPO's loss is divided by the tokens of all answers, so its gradient's flow is slowed by their mean number; of unit
+    steps no denominator is felt.
+    """
+    rows = []
+    measured = table[(table["phase"] == "rl") & table["long_probability"].notna()]
+    for run, part in measured.sort_values("step").groupby("run"):
+        first = part.iloc[0]
+        p = part["long_probability"].to_numpy()
+        tokens = FLOW_TOKENS if first["algorithm"] == "grpo" else 0
+        rows.append(
+            {"run": run, **{name: first[name] for name in ("algorithm", "optimizer", "p_cot", "seed")}}
+            | {"rounds": first_crossing(part["step"].to_numpy(), p, FLOW_TO)}
+            | {OWN: flow_time(first["algorithm"], p[0], tokens), UNIT: flow_time("unit", p[0])}
+        )
+    return pd.DataFrame(rows)
+
+
+def flow_misfits(rounds: pd.DataFrame) -> pd.DataFrame:
+    """(algorithm, optimizer) -> by what a flow with one free unit of time misses the logarithm of the rounds, root mean
+    square over runs, for both flows; NaN if a run never arrives."""
+    misses = pd.DataFrame({flow: np.log(rounds["rounds"] / rounds[flow]) for flow in (OWN, UNIT)})
+    by = misses.groupby([rounds["algorithm"], rounds["optimizer"]])
+    return by.agg(lambda found: np.std(found.to_numpy()))
+
+
+def flip_rounds(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each seed and prompt of `rl_copy`: its stop score at the start, the round in which it first lies
+    below 0 (seen; NaN: none), and the rounds that this score (own: floor(s_0/ln 2) + 1; 0: from the start) and the mean
+    score of its seed (mean) predict."""
+    scores = table.pivot_table(index=["seed", "prompt"], columns="step", values="stop_score")
+    below = scores < 0
+    seen = below.idxmax(axis=1).where(below.any(axis=1))
+    start = scores[0]
+
+    def predicted(score: pd.Series) -> pd.Series:
+        return (np.floor(score / np.log(2)) + 1).clip(lower=0)
+
+    mean = predicted(start.groupby("seed").transform("mean"))
+    return pd.DataFrame({"score": start, "seen": seen, "own": predicted(start), "mean": mean}).reset_index()
+
+
+def copies(table: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """(by how much the mean stop score of `rl_copy` falls in a round, slope of the last scores on the first over
+    prompts), one for each seed."""
+    scores = table.pivot_table(index=["seed", "prompt"], columns="step", values="stop_score")
+    first, last = scores.columns.min(), scores.columns.max()
+    parts = [part for _, part in scores.groupby("seed")]
+    falls = [float((part[first] - part[last]).mean() / (last - first)) for part in parts]
+    return falls, [float(np.polyfit(part[first], part[last], 1)[0]) for part in parts]

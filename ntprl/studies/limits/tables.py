@@ -1,9 +1,9 @@
 """The tables of chapter 5, every configuration and seed stated beforehand."""
 
 from ntprl.book.recording import Recording, grid
-from ntprl.book.run import change
+from ntprl.book.run import Reinforcement, change
 from ntprl.studies.limits import CHAPTER
-from ntprl.studies.limits.runs import RECOVERY, UnknownLinks
+from ntprl.studies.limits.runs import RECOVERY, CopyRun, FlowRun, TaughtModel, UnknownLinks
 from ntprl.tasks.parity import Parity
 
 START = change(RECOVERY, eval_every=2)  # d = 50, p_cot = .25, 20 rounds of 512 answers
@@ -13,6 +13,29 @@ RARE_START = change(RECOVERY, d=16, batch=256, n_points=2, rounds=40, n_eval_rl=
 # no start of a coin flip and no new measurement of a finished one: 400 steps, looked at every 5
 KNOWS = change(UnknownLinks(Parity(), rl=START.rl), steps=400, cooldown=0.0, n_points=80, n_eval=256)
 DRIFT = change(START, algorithm="star", steps=100, cooldown=0.0, n_points=1, rounds=40, eval_every=10, n_eval_rl=256)
+
+# Models of 300 steps at p_cot = .25, then trained for a few steps more on a mixture with rarer long demonstrations.
+TAUGHT = dict(style="mistral", warmup=20, n_points=1, n_eval=256)
+RATES = {"reinforce": 0.03, "grpo": 0.1}  # of plain gradient steps; ten times as much breaks the links
+# Rounds of a run, by p_cot: with AdamW, with plain steps by REINFORCE, by GRPO. Tried with seeds of 1000 and more.
+FLOW_ROUNDS = {0.25: (6, 6, 6), 0.1: (14, 16, 16), 0.05: (18, 32, 26), 0.02: (24, 72, 48)}
+
+
+def flow_runs() -> tuple[FlowRun, ...]:
+    """Both algorithms and optimisers from each start, looked at some 16 times a run."""
+    start = change(FlowRun(Parity(16), model=TaughtModel(), rl=Reinforcement()), **TAUGHT, steps=200, n_eval_rl=512)
+    return tuple(
+        change(start, p_cot=p, optimizer=optimizer, algorithm=algorithm, rl_lr=rl_lr, rounds=n, eval_every=every)
+        for p, rounds in FLOW_ROUNDS.items()
+        for optimizer, algorithm, rl_lr, n in (
+            ("adamw", "reinforce", 3e-4, rounds[0]),
+            ("adamw", "grpo", 3e-4, rounds[0]),
+            ("sgd", "reinforce", RATES["reinforce"], rounds[1]),
+            ("sgd", "grpo", RATES["grpo"], rounds[2]),
+        )
+        for every in (-(-n // 16),)
+    )
+
 
 TABLES = (
     Recording(
@@ -172,6 +195,46 @@ TABLES = (
             seed=range(3, 6),
         ),
         "not yet measured; 90 minutes on two CPU cores",
+    ),
+    # Predicted, by the flows of the proofs page with one free unit of time for each algorithm: with plain gradient
+    # steps the rounds until P(long) is 1/3 grow as the flow of the algorithm says, by REINFORCE 5-fold from p_cot = .1
+    # to .02 (about as 1/p), by GRPO, whose denominator counts the tokens of all answers and so grows with P(long),
+    # 3.4-fold; with AdamW as the flow of unit steps says, 2.1-fold (about as log(1/p)). One pilot by REINFORCE (seed
+    # 1000) looked like this. It would be refuted by plain steps whose rounds grow as those of AdamW do.
+    Recording(
+        "rl_flows",
+        "d = 16, p_cot from .25 to .02: do the rounds grow like 1/p with plain gradient steps, and like log(1/p) with "
+        "AdamW?",
+        CHAPTER,
+        tuple(change(run, seed=seed) for seed in range(20, 23) for run in flow_runs()),
+        "5 minutes of one CPU core",
+    ),
+    # Predicted: each prompt's stop score falls by ln 2 a round, so that it flips in its own round floor(s_0/ln 2) + 1.
+    # P(long) = 1/9 puts the mean score at 2 ln 2, where prompts differ in their round; 40 steps in place of 200 leave
+    # scores that differ from prompt to prompt. One pilot (seed 1000, four epochs) had .85 exact, where the mean score
+    # alone would have had .77. It would be refuted by rounds that the mean score predicts as well.
+    Recording(
+        "rl_copy",
+        "d = 16, STaR fitted anew in each round: does each prompt flip in its own predicted round?",
+        CHAPTER,
+        grid(
+            change(
+                CopyRun(Parity(16), p_cot=1 / 9, model=TaughtModel(), rl=Reinforcement()),
+                **TAUGHT,
+                steps=40,
+                n_eval_rl=256,
+                algorithm="star",
+                reward="r_cot",
+                rounds=4,
+                rollouts=8192,
+                group=1,
+                rl_lr=1e-3,
+                epochs=3,
+                minibatches=64,
+            ),
+            seed=range(20, 23),
+        ),
+        "4 minutes of one CPU core",
     ),
     # That rounds do not grow with d: predicted the same first round at .95, within two, for d = 10 to 100.
     Recording(
