@@ -162,7 +162,7 @@ def stack(figure: Figure) -> str:
     lines = -(-len(found) // per_row)
     if len(found) > 1:
         if per_row == rows:  # what stood above each other is compared: it stands side by side now
-            moved = "turned"
+            moved = "turned" if rows > 1 else moved
             found.sort(key=lambda panel: (where[panel[0]].colspan.start, where[panel[0]].rowspan.start))
         grid = figure.add_gridspec(lines, per_row)
         for i, panel in enumerate(found):
