@@ -9,7 +9,7 @@ import pytest
 
 from ntprl.book import figure as page_figure
 from ntprl.book.badge import Badge, Badges, SourceLine, word_badge
-from ntprl.book.figure import broken, describe_panels, panels, show, stack
+from ntprl.book.figure import broken, describe_panels, panels, show, stack, where_moved
 from ntprl.book.page import as_html
 from ntprl.book.store import TEXT_WIDTH
 from ntprl.book.style import use_style
@@ -150,6 +150,35 @@ def test_what_stood_above_each_other_stands_side_by_side():
     for column in range(5):
         assert place[f"{column}a"].y0 == pytest.approx(place[f"{column}b"].y0, abs=1e-6)
         assert place[f"{column}a"].x0 < place[f"{column}b"].x0
+
+
+@pytest.mark.parametrize(
+    "shape, caption, words",
+    [
+        ((1, 2), "It falls. Left, one; right, another.", "below each other"),
+        ((1, 2), "The right answer is found by both.", ""),
+        ((2, 5), "It rises. Above, one; below, another.", "above is left"),
+        ((2, 1), "It rises. Above, one; below, another.", ""),
+        ((1, 1), "Left, it falls.", ""),
+    ],
+)
+def test_a_caption_says_where_panels_stand_on_a_phone(shape, caption, words):
+    fig, _ = plt.subplots(*shape)
+    found = where_moved(caption, stack(fig))
+    assert words in found
+    assert bool(words) == bool(found)
+    plt.close(fig)
+
+
+def test_a_title_keeps_off_the_label_above_it():
+    fig, axes = plt.subplots(1, 2, layout="constrained")
+    for ax in axes:
+        ax.set(title="title", xlabel="label")
+    stack(fig)
+    fig.canvas.draw()
+    gap = axes[0].xaxis.label.get_window_extent().y0 - axes[1].title.get_window_extent().y1
+    assert gap / fig.dpi > 0.1  # inches
+    plt.close(fig)
 
 
 def test_a_formula_is_not_broken():

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection, QuadMesh
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 
 from ntprl.book.page import as_html, display
@@ -46,6 +47,7 @@ class PageFigure:
     drawn: tuple[str, ...]  # what is drawn, a line for each panel
     wide: str = field(repr=False)  # SVG
     narrow: str = field(repr=False)
+    moved: str = field(default="", repr=False)  # where panels stand on a phone, if the caption says where they stand
 
     def __repr__(self) -> str:
         lines = [textwrap.fill(f"Figure {self.number}. {self.caption}", TEXT_WIDTH)]
@@ -56,10 +58,11 @@ class PageFigure:
     def _repr_html_(self) -> str:
         label = f'role="img" aria-label="{escape(self.alt)}"'
         wide, narrow = (svg.replace("<svg", f"<svg {label}", 1) for svg in (self.wide, self.narrow))
+        moved = f' <span class="narrow">{escape(self.moved)}</span>' if self.moved else ""
         return (
             f'{STYLE}\n<figure class="ntprl-figure" data-figure="{self.number}">\n<div class="wide">{wide}</div>\n'
             f'<div class="narrow">{narrow}</div>\n<figcaption><b>Figure {self.number}.</b> {as_html(self.caption)}'
-            "</figcaption>\n</figure>"
+            f"{moved}</figcaption>\n</figure>"
         )
 
 
@@ -75,10 +78,10 @@ def show(number: str, caption: str, alt: str, live: bool = False) -> None:
     figure = plt.gcf()
     drawn = tuple(describe_panels(figure, values=not live))
     wide = svg_of(figure, f"f{number.replace('.', '-')}w")
-    stack(figure)
+    moved = where_moved(caption, stack(figure))
     narrow = svg_of(figure, f"f{number.replace('.', '-')}n")
     plt.close(figure)
-    display(PageFigure(number, caption, alt, drawn, wide, narrow))
+    display(PageFigure(number, caption, alt, drawn, wide, narrow, moved))
 
 
 # --- as SVG ---
@@ -132,27 +135,43 @@ def panels(figure: Figure) -> list[list[Axes]]:
     return list(found.values())
 
 
-def stack(figure: Figure) -> None:
-    """Put the panels below each other, at most two in a row where they are many, with the labels they shared."""
+def where_moved(caption: str, moved: str) -> str:
+    """A sentence for a caption whose directions hold for the wide figure; moved: as `stack` returns it."""
+    if moved == "below" and re.search(r"\b(left|middle)\b|\bright[,:;]", caption, re.I):
+        return "On this narrow screen the panels stand below each other, row by row."
+    if moved == "turned" and re.search(r"\b(above|below)\b", caption, re.I):
+        return "On this narrow screen above is left, and below is right."
+    return ""
+
+
+def stack(figure: Figure) -> str:
+    """Put the panels below each other, at most two in a row where they are many, with the labels they shared.
+
+    Returns how panels that stood side by side moved: "below" each other, "turned" so that columns are rows, or "".
+    """
     found = panels(figure)
     if not found:
-        return
+        return ""
     _, height = figure.get_size_inches()
     where = {panel[0]: panel[0].get_subplotspec() for panel in found}
     rows = max(spec.rowspan.stop for spec in where.values())
     for axes, spec in where.items():
         _take_labels(axes, spec, where)
     per_row = 1 if len(found) <= 6 else 2
+    moved = "below" if per_row == 1 and rows < len(found) else ""
     lines = -(-len(found) // per_row)
     if len(found) > 1:
         if per_row == rows:  # what stood above each other is compared: it stands side by side now
+            moved = "turned" if rows > 1 else moved
             found.sort(key=lambda panel: (where[panel[0]].colspan.start, where[panel[0]].rowspan.start))
         grid = figure.add_gridspec(lines, per_row)
         for i, panel in enumerate(found):
             for axes in panel:
                 axes.set_subplotspec(grid[i // per_row, i % per_row])
     each = max(2.2, min(height / rows, 2.9) * (1 if per_row == 1 else 0.8))
-    figure.set_size_inches(NARROW, each * lines + (0.4 if figure.legends else 0))
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(h_pad=0.09)  # inches: else a title touches the label of the panel above it
+    figure.set_size_inches(NARROW, (each + 0.1) * lines + (0.4 if figure.legends else 0))
     for axes in (axes for panel in found for axes in panel):
         _fit_words(axes, NARROW / per_row - 0.5, each - 0.6)
         _legend_below(axes)
@@ -160,6 +179,7 @@ def stack(figure: Figure) -> None:
         side = getattr(legend, "_outside_loc", None) or "lower"
         _again(legend, figure, loc=f"outside {side} center")
         legend.remove()
+    return moved
 
 
 def _take_labels(axes: Axes, spec, where: dict) -> None:

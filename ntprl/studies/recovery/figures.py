@@ -36,9 +36,9 @@ def length_areas(length_share: np.ndarray, short: int, long: int) -> None:
     length_share: (rounds + 1, L + 2), the share at each number of tokens before EOS; short, long: those of the task.
     """
     kinds = {
-        f"{long} tokens": (length_share[:, long], BLUE),
+        f"{long} tokens": (length_share[:, long], ORANGE),
         "others": (1 - length_share[:, long] - length_share[:, short], GREY),
-        f"{short} token{'' if short == 1 else 's'}": (length_share[:, short], ORANGE),
+        f"{short} token{'' if short == 1 else 's'}": (length_share[:, short], BLUE),
     }
     fig, ax = plt.subplots(figsize=(WIDTH, 2.9))
     shares, colors = zip(*kinds.values(), strict=True)
