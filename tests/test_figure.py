@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -167,6 +168,20 @@ def test_a_caption_says_where_panels_stand_on_a_phone(shape, caption, words):
     found = where_moved(caption, stack(fig))
     assert words in found
     assert bool(words) == bool(found)
+    plt.close(fig)
+
+
+def test_many_names_keep_a_line_each_and_the_label_stays_inside():
+    fig, ax = plt.subplots(layout="constrained")
+    names = [f"kind of data, number {i}" for i in range(18)]
+    ax.plot(np.arange(18) / 18, names, "o")
+    ax.set_xlabel("share of long demonstrations at which greedy decoding goes on")
+    fig.canvas.draw()
+    stack(fig)
+    fig.canvas.draw()
+    boxes = sorted((label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+    assert ax.xaxis.label.get_window_extent().x1 <= fig.bbox.x1
     plt.close(fig)
 
 

@@ -169,17 +169,29 @@ def stack(figure: Figure) -> str:
             for axes in panel:
                 axes.set_subplotspec(grid[i // per_row, i % per_row])
     each = max(2.2, min(height / rows, 2.9) * (1 if per_row == 1 else 0.8))
+    each = max(each, 0.8 + 0.2 * max(len(_ticks(axes)) for panel in found for axes in panel))  # each name needs a line
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
         engine.set(h_pad=0.09)  # inches: else a title touches the label of the panel above it
     figure.set_size_inches(NARROW, (each + 0.1) * lines + (0.4 if figure.legends else 0))
     for axes in (axes for panel in found for axes in panel):
-        _fit_words(axes, NARROW / per_row - 0.5, each - 0.6)
+        names = max((len(tick) for tick in _ticks(axes)), default=0) if per_row == 1 else 0
+        taken = max(0.5, 0.3 + 0.56 * names * _points(axes) / 72 if names > 8 else 0)  # inches beside the axes
+        _fit_words(axes, NARROW / per_row - taken, each - 0.6)
         _legend_below(axes)
     for legend in list(figure.legends):
         side = getattr(legend, "_outside_loc", None) or "lower"
         _again(legend, figure, loc=f"outside {side} center")
         legend.remove()
     return moved
+
+
+def _ticks(axes: Axes) -> list[str]:
+    low, high = sorted(axes.get_ylim())
+    return [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
+def _points(axes: Axes) -> float:
+    return axes.yaxis.get_major_ticks()[0].label1.get_fontsize() if axes.yaxis.get_major_ticks() else 0.0
 
 
 def _take_labels(axes: Axes, spec, where: dict) -> None:
