@@ -193,7 +193,7 @@ TABLES = (
         "Demonstrations that err on links, or on the final token: where does the threshold go?",
         CHAPTER,
         (*(run for eta in (0.0, 0.1, 0.2, 0.3) for run in noisy(eta, "links")), *noisy(0.3, "final")),
-        "not yet measured; 12 minutes on two CPU cores",
+        "20 minutes on two CPU cores",
     ),
     # Predicted: one round multiplies the odds of long by `noise_factor`: 2 (1 - eta)^(d - 1) by the chain reward,
     # 1 + (1 - 2 eta)^(d - 1) end to end, 2 (1 - eta) by the process reward.
@@ -213,7 +213,7 @@ TABLES = (
             for judge in ("chain", "end-to-end", "process")
             for seed in range(20, 23)
         ),
-        "not yet measured; 10 minutes on two CPU cores",
+        "15 minutes on two CPU cores",
     ),
     # Predicted, p being the mean P(long) at the start: half of the greedy answers are long after log2((1 - p)/(2 p))
     # rounds if each doubles the odds, never in fewer (but for one round), and in at most 1.5 times as many (one more
@@ -261,7 +261,7 @@ TABLES = (
             lesson=LESSONS,
             seed=range(20, 23),
         ),
-        "not yet measured; 20 minutes on two CPU cores",
+        "20 minutes on two CPU cores",
     ),
     # Asked after `stop_bias` (O19 failed, its interval about .405 being too wide): do the starts flip at five sizes for
     # the reason that none is calibrated exactly? Predicted: each flips when the bias has closed its own gap.
@@ -270,7 +270,7 @@ TABLES = (
         "p_cot = .25, the bias of EOS alone: does each start flip where its own gap is closed?",
         CHAPTER,
         grid(change(PartsRun(Parity(D)), **START, trains="stop", rl_lr=0.1, rounds=20), seed=range(30, 40)),
-        "not yet measured; 4 minutes on two CPU cores",
+        "5 minutes on two CPU cores",
     ),
     # Asked after `length_price` (O24 failed: gated, P(long) slides below where `gated_rest` leaves it). That prediction
     # takes the answers of a group for independent; but once x_1 is certain all short ones are the same. With
@@ -296,7 +296,7 @@ TABLES = (
             for times in (1.5, 3.0)
             for seed in range(30, 33)
         ),
-        "not yet measured; 6 minutes on two CPU cores",
+        "5 minutes on two CPU cores",
     ),
     # Asked after `group_size` (O28 failed by a hair: groups of 32 were slower). 512 answers are 64 prompts in groups of
     # 8 and 16 in groups of 32, and fewer prompts are a noisier gradient, to which AdamW answers with smaller steps.
@@ -319,6 +319,6 @@ TABLES = (
             for group, rollouts in ((8, 128), (8, 512), (32, 2048))
             for seed in range(30, 35)
         ),
-        "not yet measured; 5 minutes on two CPU cores",
+        "4 minutes on two CPU cores",
     ),
 )
