@@ -174,7 +174,7 @@ def stack(figure: Figure) -> str:
         engine.set(h_pad=0.09)  # inches: else a title touches the label of the panel above it
     figure.set_size_inches(NARROW, (each + 0.1) * lines + (0.4 if figure.legends else 0))
     for axes in (axes for panel in found for axes in panel):
-        names = max((len(tick) for tick in _ticks(axes)), default=0) if per_row == 1 else 0
+        names = max((len(tick) for tick in _ticks(axes) if "$" not in tick), default=0) if per_row == 1 else 0
         taken = max(0.5, 0.3 + 0.56 * names * _points(axes) / 72 if names > 8 else 0)  # inches beside the axes
         _fit_words(axes, NARROW / per_row - taken, each - 0.6)
         _legend_below(axes)
