@@ -14,10 +14,10 @@ CONTINUED = as_kind(PUBLISHED, CoinContinued, CoinContinued.kind)
 
 TABLES = (
     # Size, steps and rates were chosen with seeds from 101 on, none of which is in a table. With 3e-3 the chain was
-    # not learned in time; with 1e-3 and five people it was for 101, 102 and 104 but not for 103; with four people for 103,
-    # 105, 106 and 107. Twelve rounds left 106 at .89, so there are 30. Predicted: all five say that the chain is known,
-    # P(long) calibrated, hardly any greedy answer long and about half of them right before RL, nearly all right after it,
-    # and their median length that of the chain.
+    # not learned in time; with 1e-3 and five people it was for 101, 102 and 104 but not for 103; with four people it
+    # was for 103, 105, 106 and 107. Twelve rounds left 106 at .89, so there are 30. Predicted: all five say that the
+    # chain is known, P(long) calibrated, hardly any greedy answer long and about half of them right before RL, nearly
+    # all right after it, and their median length that of the chain.
     Recording(
         "coin_seeds",
         "Does the live run of chapter 07 give the same verdicts for every seed?",
