@@ -23,7 +23,7 @@ TABLES = (
         "Does the live run of chapter 07 give the same verdicts for every seed?",
         CHAPTER,
         grid(coin(), seed=range(5)),
-        "not yet measured; 10 minutes on two CPU cores",
+        "some 12 minutes of one CPU core; five at once on a crowded machine took 20 to 23 minutes each",
     ),
     # C17c. Predicted: P(long) within .05 of .25 before RL (mean over seeds), hardly a greedy answer long, about half of
     # them right; greedy accuracy above .9 and the chain's length after 8 rounds, in every run.
