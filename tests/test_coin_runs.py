@@ -238,8 +238,9 @@ def test_recorded_runs_took_what_was_estimated_within_a_factor_of_two():
     table = needs.compared(PUBLISHED)
     assert set(table.index) <= {"fine-tuning", "RL"} and is_recorded("coin_published") == ("RL" in table.index)
     assert table["times too high"].between(0.5, 2).all()
-    weighed = table[table["GB, measured"].notna()]
-    assert (weighed["GB, estimate"] / weighed["GB, measured"]).between(0.5, 2).all()
+    if "GB, measured" in table:
+        weighed = table.dropna()
+        assert (weighed["GB, estimate"] / weighed["GB, measured"]).between(0.5, 2).all()
 
 
 def test_memory_is_that_of_runs_that_say_it(monkeypatch):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from ntprl.book import store
@@ -61,8 +60,8 @@ def compared(run: CoinRun) -> pd.DataFrame:
     """Hours and GB of one run by estimate and as recorded, and how many times too high the estimate is.
 
     A row for each phase (fine-tuning, RL) that is recorded, indexed by it. Measured hours are the mean over the runs
-    of a table, on its machine, which other programs may have used too; measured GB the most that a process held, NaN
-    where no run says it.
+    of a table, on its machine, which other programs may have used too; measured GB the most that a process held, left
+    out where no run says it.
     """
     tables, rows = {each.name: each for each in TABLES}, {}
     estimates = dict(zip(TIMED, estimated(run).to_dict("records"), strict=True))
@@ -75,5 +74,7 @@ def compared(run: CoinRun) -> pd.DataFrame:
         asked = [tables[each] for each in (name, WEIGHED.get(phase)) if each is not None]
         found = [store.load(each) for each in asked if store.is_recorded(each)]
         peaks = [each["peak_gb"].max() for each in found if "peak_gb" in each]
-        rows[phase] = row | {"GB, estimate": estimates[phase]["total_gb"], "GB, measured": max(peaks, default=np.nan)}
+        if peaks:
+            row |= {"GB, estimate": estimates[phase]["total_gb"], "GB, measured": max(peaks)}
+        rows[phase] = row
     return pd.DataFrame(rows).T
