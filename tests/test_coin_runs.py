@@ -7,10 +7,9 @@ import torch
 
 from ntprl.book.readings import at_round
 from ntprl.book.run import change, config_hash
-from ntprl.book.store import load, run_facts
 from ntprl.book.sweep import run_one
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
-from ntprl.records import is_recorded, recording
+from ntprl.records import is_recorded
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
 from ntprl.studies.coin import claims, needs
@@ -235,20 +234,29 @@ def test_the_estimate_of_fine_tuning_is_within_a_factor_of_two_of_what_was_measu
     assert 0.5 < row["total_gb"] / STEP_GB < 2
 
 
-@pytest.mark.parametrize("name, phase", [("coin_published_thresholds", "sft"), ("coin_published", "rl")])
-def test_recorded_runs_took_what_was_estimated(name, phase):
-    if not is_recorded(name):
-        pytest.skip(f"{name} is not recorded")
-    row = needs.estimated(PUBLISHED).set_index("phase").loc[phase]
-    spent = np.mean([fact["wall_s"] / 3600 for fact in run_facts(recording(name))])
-    assert 0.5 < row["hours"] / spent < 2
-    rows = load(recording(name))
-    assert "peak_gb" not in rows or 0.5 < row["total_gb"] / rows["peak_gb"].max() < 2
+def test_recorded_runs_took_what_was_estimated_within_a_factor_of_two():
+    table = needs.compared(PUBLISHED)
+    assert set(table.index) <= {"fine-tuning", "RL"} and is_recorded("coin_published") == ("RL" in table.index)
+    assert table["times too high"].between(0.5, 2).all()
+    if "GB, measured" in table:
+        weighed = table.dropna()
+        assert (weighed["GB, estimate"] / weighed["GB, measured"]).between(0.5, 2).all()
+
+
+def test_memory_is_that_of_runs_that_say_it(monkeypatch):
+    rows = pd.DataFrame({"peak_gb": [np.nan, 3.0, 5.0]})
+    monkeypatch.setattr("ntprl.book.store.is_recorded", lambda *_: True)
+    monkeypatch.setattr("ntprl.book.store.run_facts", lambda *_: [{"wall_s": 360.0}, {"wall_s": 1080.0}])
+    monkeypatch.setattr("ntprl.book.store.load", lambda each: rows if each.name != "coin_published" else rows[[]])
+    table = needs.compared(PUBLISHED)
+    assert table["hours, measured"].tolist() == [pytest.approx(0.2)] * 2
+    assert table["GB, measured"].tolist() == [5.0, 5.0]
+    assert table["hours, estimate"].tolist() == pytest.approx(needs.estimated(PUBLISHED)["hours"].tolist())
 
 
 def test_what_is_not_recorded_is_not_measured(monkeypatch):
     monkeypatch.setattr("ntprl.book.store.is_recorded", lambda *_: False)
-    assert needs.measured("coin_published") == "not yet run"
+    assert needs.compared(PUBLISHED).empty
 
 
 # --- as a chapter asks for them ---

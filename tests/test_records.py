@@ -20,6 +20,7 @@ from ntprl.book.recording import Recordable, Recording, grid
 from ntprl.book.run import LATER, Run, as_kind, change, config_hash, flat
 from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar, promote, run_facts, write_atomically
 from ntprl.book.sweep import run_one, sweep
+from ntprl.llama.zero_shot import ASKED, ZeroShot
 from ntprl.studies.catalogue import TABLES
 from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
 from ntprl.studies.limits.runs import UnknownLinks
@@ -474,6 +475,8 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_chains(recording, table)
     elif isinstance(recording.configs[0], Baselines):
         check_baselines(recording, table)
+    elif isinstance(recording.configs[0], ZeroShot):
+        check_zero_shot(recording, table)
     elif isinstance(recording.configs[0], SecondPhase):
         check_second_phase(recording, table)
     elif isinstance(recording.configs[0], CoinRun) and "prompt" in table:
@@ -565,6 +568,19 @@ def check_coins(recording: Recording, table: pd.DataFrame) -> None:
         check_pretraining(recording, table.drop(columns="long_probability"))
     else:
         check_table(recording, table)
+
+
+def check_zero_shot(recording: Recording, table: pd.DataFrame) -> None:
+    """One row for each way of asking the same questions."""
+    schema = {name: rate() for name in ("greedy_accuracy", "greedy_long", "greedy_cut", "last_number")}
+    schema |= {f"greedy_{kind}_accuracy": rate(nullable=True) for kind in ("long", "short")}
+    for config, rows in runs_of(recording, table):
+        length = pa.Column(float, pa.Check.in_range(0, config.completion_length), coerce=True)
+        schema |= {f"greedy_{mean}_length": length for mean in ("median", "mean")}
+        own = {"run": pa.Column(str), "asked": pa.Column(str), "n_eval": pa.Column(int, pa.Check.ge(1))}
+        pa.DataFrameSchema(schema | own | {"questions": pa.Column(str)}, strict=True).validate(rows)
+        assert rows["asked"].tolist() == list(ASKED) and rows["questions"].nunique() == 1
+        assert config.dry_run or (rows["n_eval"] == config.n).all()
 
 
 CHAIN_RATES = ("chain", "short", "long", "stop", "r_cot", "r_e2e", "unresolved")

@@ -50,11 +50,31 @@ def estimated(run: CoinRun) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measured(name: str) -> str:
-    """What the runs of a table took, in words: hours of a run without a start that was there, and memory at most."""
-    found = next(each for each in TABLES if each.name == name)
-    if not store.is_recorded(found):
-        return "not yet run"
-    spent = [fact["wall_s"] / 3600 for fact in store.run_facts(found)]
-    text, rows = f"{min(spent):.2f} to {max(spent):.2f} hours", store.load(found)
-    return text + (f", {rows['peak_gb'].max():.1f} GB at most" if "peak_gb" in rows else "")
+# phase -> the table whose runs are that phase alone: their starts were there, or they have no second phase
+TIMED = {"fine-tuning": "coin_published_thresholds", "RL": "coin_published"}
+# memory was not yet written down when `coin_published` was made; these runs hold as much
+WEIGHED = {"RL": "coin_published_controls"}
+
+
+def compared(run: CoinRun) -> pd.DataFrame:
+    """Hours and GB of one run by estimate and as recorded, and how many times too high the estimate is.
+
+    A row for each phase (fine-tuning, RL) that is recorded, indexed by it. Measured hours are the mean over the runs
+    of a table, on its machine, which other programs may have used too; measured GB the most that a process held, left
+    out where no run says it.
+    """
+    tables, rows = {each.name: each for each in TABLES}, {}
+    estimates = dict(zip(TIMED, estimated(run).to_dict("records"), strict=True))
+    for phase, name in TIMED.items():
+        if not store.is_recorded(tables[name]):
+            continue
+        hours_taken = [fact["wall_s"] / 3600 for fact in store.run_facts(tables[name])]
+        row = {"hours, estimate": estimates[phase]["hours"], "hours, measured": sum(hours_taken) / len(hours_taken)}
+        row["times too high"] = row["hours, estimate"] / row["hours, measured"]
+        asked = [tables[each] for each in (name, WEIGHED.get(phase)) if each is not None]
+        found = [store.load(each) for each in asked if store.is_recorded(each)]
+        peaks = [each["peak_gb"].max() for each in found if "peak_gb" in each]
+        if peaks:
+            row |= {"GB, estimate": estimates[phase]["total_gb"], "GB, measured": max(peaks)}
+        rows[phase] = row
+    return pd.DataFrame(rows).T

@@ -158,9 +158,9 @@ PROFILES = {
     # the path in seconds; learns nothing
     "smoke": dict(n_layer=1, width=32, n_head=2, steps=20, batch=16, n_eval=32, n_points=1, rounds=2, rollouts=32)
     | dict(group=4, n_eval_rl=32, people=3),
-    # two CPU cores, under two minutes: 6 people, two layers, 44,800 demonstrations
-    "laptop": dict(people=6, n_layer=2, steps=700, batch=64, lr=3e-3, cooldown=0.3, n_points=4, n_eval=256, rounds=12)
-    | dict(rl_lr=3e-4, n_eval_rl=256, eval_every=2),
+    # two CPU cores, under two minutes: 4 people, two layers, 41,600 demonstrations
+    "laptop": dict(people=4, n_layer=2, steps=1300, batch=32, lr=1e-3, cooldown=0.2, n_points=4, n_eval=256, rounds=30)
+    | dict(rl_lr=3e-4, n_eval_rl=256, eval_every=3),
     # a GPU; 16 people, 25 million parameters
     "paper": dict(people=16, n_layer=8, width=512, n_head=8, steps=20_000, batch=256, lr=5e-4, warmup=500, n_eval=2048)
     | dict(n_points=20, rounds=40, rollouts=1024, rl_lr=1e-4, n_eval_rl=1024),
