@@ -23,7 +23,7 @@ from ntprl.book.sweep import run_one, sweep
 from ntprl.llama.zero_shot import ASKED, ZeroShot
 from ntprl.studies.catalogue import TABLES
 from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
-from ntprl.studies.limits.runs import UnknownLinks
+from ntprl.studies.limits.runs import CopyRun, FlowRun, UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
 from ntprl.studies.one_rule.transformers import PartsRun, PricedRun, SecondPhase, StaircaseRun
@@ -477,6 +477,10 @@ def check_table(recording: Recording, table: pd.DataFrame) -> None:
         check_baselines(recording, table)
     elif isinstance(recording.configs[0], ZeroShot):
         check_zero_shot(recording, table)
+    elif isinstance(recording.configs[0], FlowRun):
+        check_flows(recording, table)
+    elif isinstance(recording.configs[0], CopyRun):
+        check_copies(recording, table)
     elif isinstance(recording.configs[0], SecondPhase):
         check_second_phase(recording, table)
     elif isinstance(recording.configs[0], CoinRun) and "prompt" in table:
@@ -568,6 +572,29 @@ def check_coins(recording: Recording, table: pd.DataFrame) -> None:
         check_pretraining(recording, table.drop(columns="long_probability"))
     else:
         check_table(recording, table)
+
+
+def check_flows(recording: Recording, table: pd.DataFrame) -> None:
+    """Both phases; after the start only P(long) and the chains known are measured, every `eval_every` rounds."""
+    is_rl = table["phase"] == "rl"
+    assert (is_rl | (table["phase"] == "pretraining")).all()
+    check_pretraining(recording, table[~is_rl].drop(columns=["phase", *ROUND_COLUMNS]).astype({"n_eval": int}))
+    for config, rows in runs_of(recording, table[is_rl]):
+        last = config.rl.rounds
+        assert rows["step"].tolist() == list(range(last + 1))
+        looked = [step % config.rl.eval_every == 0 or step == last for step in rows["step"]]
+        for name in ("long_probability", "chain_accuracy"):
+            assert rows[name].notna().tolist() == looked and rows[name].dropna().between(0, 1).all()
+        assert rows["mean_reward"].between(0, 1).all() and rows["grad_norm"].isna().sum() == 1
+
+
+def check_copies(recording: Recording, table: pd.DataFrame) -> None:
+    """One row for each prompt and round, all scores finite."""
+    assert set(table) == {"run", "seed", "step", "prompt", "stop_score"} and np.isfinite(table["stop_score"]).all()
+    for config, rows in runs_of(recording, table):
+        n, rounds = config.rl.n_eval_rl, config.rl.rounds
+        assert rows["step"].tolist() == np.repeat(range(rounds + 1), n).tolist()
+        assert rows["prompt"].tolist() == list(range(n)) * (rounds + 1)
 
 
 def check_zero_shot(recording: Recording, table: pd.DataFrame) -> None:

@@ -51,7 +51,7 @@ def test_a_bad_value_is_refused_by_its_flat_name(name):
 def test_a_hash_names_every_field():
     changes = dict(
         algorithm="star", reward="r_cot", temperature=2.0, rounds=5, rollouts=48, group=2, rl_lr=0.1, epochs=2,
-        minibatches=2, clip=0.1, kl=0.05, n_eval_rl=9, eval_every=2,
+        minibatches=2, clip=0.1, kl=0.05, n_eval_rl=9, eval_every=2, optimizer="sgd",
     )  # fmt: skip
     assert set(changes) == flat(RECOVERY).keys() - flat(PRETRAINING).keys()
     hashes = {config_hash(change(TINY, **{name: value})) for name, value in changes.items()}

@@ -29,6 +29,7 @@ from ntprl.book.run import (
 )
 from ntprl.errors import InputError
 from ntprl.llama.models import LlamaModel
+from ntprl.llama.zero_shot import ZeroShot
 from ntprl.measure import chain_probabilities, measure
 from ntprl.mixture import Mixture
 from ntprl.posttrain import PosttrainConfig
@@ -157,7 +158,8 @@ def test_every_cell_of_a_recording_has_the_same_three_seeds_or_more(table):
     for config in table.configs:
         seeds.setdefault(cell(config), []).append(config.seed)
     wanted = seeds[cell(table.configs[0])]
-    assert len(wanted) >= 3
+    draws_nothing = isinstance(table.configs[0], ZeroShot)  # greedy answers of given weights to given questions
+    assert len(wanted) >= (1 if draws_nothing else 3)
     assert all(found == wanted for found in seeds.values())
 
 
