@@ -266,8 +266,9 @@ def spoiled_run(text: str, how: str) -> str:
     if how == "kept checksum, provenance":
         run["provenance"]["device"] = "another"
         return json.dumps(run)
-    del run["checksum"]
+    checksum = run.pop("checksum")
     changes = {
+        "a checksum whose name is damaged": lambda: run.update(checkum=checksum),
         "another config": lambda: run.update(config=run["config"].replace("seed=", "seed=1")),
         "no config": lambda: run.pop("config"),
         "no rows": lambda: run.update(rows=[]),
@@ -286,7 +287,12 @@ def spoiled_run(text: str, how: str) -> str:
 
 SPOILED_RUNS = ["kept checksum", "kept checksum, provenance", "another config", "no config", "no rows", "null rows"]
 SPOILED_RUNS += ["rows of numbers", "a list in a row", "a column too many in one row", "a column too many"]
-SPOILED_RUNS += ["rows that name another run", "rows that name another seed", "provenance of a list"]
+SPOILED_RUNS += [
+    "a checksum whose name is damaged",
+    "rows that name another run",
+    "rows that name another seed",
+    "provenance of a list",
+]
 
 
 @pytest.mark.parametrize("how", SPOILED_RUNS)

@@ -73,7 +73,8 @@ def _read_checked(path: Path, keys: set[str], remedy: str) -> dict:
     """A JSON object from a file, its checksum compared; files of before there were any have none."""
     content = json_object(path, str(path), keys, remedy)
     checksum = content.pop("checksum", None)
-    if checksum is not None and with_checksum(content)["checksum"] != checksum:
+    unknown = checksum is None and content.keys() - keys - {"question", "command"}  # as a damaged name
+    if unknown or (checksum is not None and with_checksum(content)["checksum"] != checksum):
         raise InputError(f"{path} is altered: its checksum is not that of what it holds: {remedy}")
     return content
 
