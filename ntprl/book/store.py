@@ -73,7 +73,7 @@ def _read_checked(path: Path, keys: set[str], remedy: str) -> dict:
     """A JSON object from a file, its checksum compared; files of before there were any have none."""
     content = json_object(path, str(path), keys, remedy)
     checksum = content.pop("checksum", None)
-    unknown = checksum is None and content.keys() - keys - {"question", "command"}  # as a damaged name
+    unknown = checksum is None and content.keys() - keys  # as a checksum whose name is damaged
     if unknown or (checksum is not None and with_checksum(content)["checksum"] != checksum):
         raise InputError(f"{path} is altered: its checksum is not that of what it holds: {remedy}")
     return content
@@ -212,7 +212,8 @@ def load_sidecar(recording: Recording, data: Path | None = None) -> dict:
     if not path.is_file():
         raise InputError(f"table {recording.name} is not recorded yet ({path} does not exist): run {recording.command}")
     remedy = f"restore it or record {recording.name} again"
-    sidecar = _read_checked(path, {"table", "kind", "config", "provenance", "runs", "rows", "sha256"}, remedy)
+    names = {"table", "question", "command", "kind", "config", "provenance", "runs", "rows", "sha256"}
+    sidecar = _read_checked(path, names, remedy)
     parts = [sidecar["config"], sidecar["provenance"], sidecar["runs"]]
     parts += sidecar["runs"].values() if isinstance(sidecar["runs"], dict) else []
     parts += [run.get(name) for run in parts[3:] if isinstance(run, dict) for name in ("config", "provenance")]
