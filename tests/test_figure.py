@@ -336,6 +336,8 @@ def test_a_badge_shows_one_number_and_folds_the_rest():
     assert "3 seeds; chain &lt; 1. 3 runs." in folded
     assert 'href="09_scorecard.html#c4"' in html
     assert html.count("<details>") == 1  # nothing to fold, no fold
+    on_its_card = badge("one number alone", "").as_html("<br>Seen.", "<p>Folded.</p>")
+    assert on_its_card.index("Seen.") < on_its_card.index("<details>") < on_its_card.index("Folded.")
 
 
 def test_a_badge_in_plain_text_has_all_of_it_in_lines_that_fit():
@@ -358,6 +360,7 @@ def test_a_source_folds():
         ("greedy_long, x_1", "greedy_long, <i>x</i><sub>1</sub>"),
         ("a & b < c", "a &amp; b &lt; c"),
         ("100 d^2, 2^{-d}", "100 d<sup>2</sup>, 2<sup>−d</sup>"),
+        ("2(1 - eta)^(d-1), theta", "2(1 - η)<sup>d−1</sup>, theta"),
     ],
 )
 def test_short_statements_are_set(text, html):

@@ -34,6 +34,9 @@ STYLE = """<style>
 .ntprl-verdict .word { color: #fff; border-radius: .3em; padding: .1em .5em; font-size: .85em; font-weight: 600; }
 .ntprl-verdict details, .ntprl-source details { font-size: .87em; }
 .ntprl-verdict summary, .ntprl-source summary { cursor: pointer; }
+.ntprl-verdict :is(details:not([open]), details:not([open]) > summary) { display: inline; white-space: nowrap; }
+.ntprl-verdict details:not([open]) > summary::before { content: "▸ "; }
+.ntprl-verdict .from { font-size: .87em; }
 </style>"""
 
 
@@ -54,15 +57,16 @@ class Badge:
     def __repr__(self) -> str:
         return textwrap.fill(f"{self.id}, {self.verdict.verdict}: {self.verdict.evidence}", width=TEXT_WIDTH)
 
-    def as_html(self) -> str:
+    def as_html(self, beside: str = "", more: str = "") -> str:
+        """With further lines to be seen, and further lines to fold."""
         name = f'<a href="{self.link}">{self.id}</a>' if self.link else self.id
         decides, _, rest = self.verdict.evidence.partition("; ")
         source = f" {escape(self.source)}." if self.source else ""
-        numbers = ((f"{as_html(rest)}." if rest else "") + source).strip()
-        folded = f"<details><summary>more numbers, and source</summary>{numbers}</details>" if numbers else ""
+        numbers = ((f"{as_html(rest)}." if rest else "") + source).strip() + more
+        folded = f" <details><summary>more</summary>{numbers}</details>" if numbers else ""
         return (
             f'<div class="ntprl-verdict">{word_badge(self.verdict.verdict)} <b>{name}</b> {as_html(self.statement)}.'
-            f"<br>{as_html(decides[:1].upper() + decides[1:])}.{folded}</div>"
+            f"<br>{as_html(decides[:1].upper() + decides[1:])}.{beside}{folded}</div>"
         )
 
 
@@ -118,8 +122,8 @@ BOARD_STYLE = """<style>
 .ntprl-board .claim { margin: .6rem 0; padding: .1rem .8rem .5rem; scroll-margin-top: 5rem; line-height: 1.45;
   border: 1px solid rgba(128, 128, 128, .45); border-radius: .4em; }
 .ntprl-board .claim:target { outline: 3px solid #e69f00; }
-.ntprl-board .claim .ntprl-verdict { margin: .5em 0 .2em; }
-.ntprl-board .claim p { margin: .3em 0; font-size: .87em; }
+.ntprl-board .claim .ntprl-verdict { margin: .5em 0 .1em; }
+.ntprl-board .claim p { margin: .3em 0; }
 .ntprl-board code { overflow-wrap: anywhere; white-space: normal; }
 </style>"""
 FILTER = """<script>
@@ -188,15 +192,15 @@ class Card:
 
     def as_html(self) -> str:
         links = ", ".join(f'<a href="{page}">chapter {number}</a>' for number, page in self.chapters)
+        beside = f'<br><span class="from">Source: {escape(self.source)}. Shown in {links}.</span>'
         quote = f"<p>In the paper: “{as_html(self.quote)}”.</p>" if self.quote else ""
         proof = "; ".join(f'{as_html(proves)} (<a href="{page}">{name}</a>)' for name, page, proves in self.proof)
         proof = f"<p>Proved: {proof}. Measured: {as_html(self.measured)}.</p>" if proof else ""
         lines = "<br>".join(f"<code>{escape(command)}</code>: {escape(cost)}" for command, cost in self.recordings)
-        record = f"<details><summary>to record it anew</summary>{lines}</details>" if lines else "Checked on the spot."
+        record = f"To record it anew:<br>{lines}" if lines else "It is checked on the spot."
         return (
-            f'<div class="claim" id="{self.anchor}" {self.data}>{self.badge.as_html()}{quote}{proof}'
-            f"<p>Source: {escape(self.source)}. Shown in {links}.</p>"
-            f'<div class="ntprl-source">{record}</div></div>'
+            f'<div class="claim" id="{self.anchor}" {self.data}>'
+            f"{self.badge.as_html(beside, f'{quote}{proof}<p>{record}</p>')}</div>"
         )
 
 

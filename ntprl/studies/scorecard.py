@@ -4,6 +4,7 @@ import pandas as pd
 
 from ntprl.book import store
 from ntprl.book.badge import Badge, Badges, Board, Card
+from ntprl.book.page import as_html
 from ntprl.book.recording import Recording
 from ntprl.book.verdict import DEFINITION, NOT_RUN, WORDS, Claim, Verdict
 from ntprl.errors import require_choice
@@ -95,14 +96,15 @@ def open_questions() -> str:
         for claim in pending:
             names = [each.name for each in recordings_of(claim) if not store.is_recorded(each)]
             waits = f" Waits for {', '.join(f'`{name}`' for name in names)}." if names else ""
-            parts.append(f"- **{claim.id}.** {claim.statement}.{waits}")
+            parts.append(f"- **{claim.id}.** {as_html(claim.statement)}.{waits}")
         parts.append("")
     for title, needs_gpu in (("Recordings for a CPU", False), ("Recordings for a GPU", True)):
         found = [each for each in wanted() if each.needs_gpu == needs_gpu]
         if found:
             parts += [f"## {title}", ""]
             for each in found:
-                parts.append(f"`{each.name}`\n: {each.question} {each.cost[0].upper()}{each.cost[1:]}.\n")
+                question = each.question if each.question.endswith(("?", ".")) else f"{each.question}."
+                parts.append(f"`{each.name}`\n: {as_html(question)} {each.cost[0].upper()}{each.cost[1:]}.\n")
                 parts.append(f"  ```sh\n  {each.command}\n  ```\n")
     return "\n".join(parts).rstrip() or "Nothing: every recording has been made."
 

@@ -278,7 +278,7 @@ def noise_moves(table: pd.DataFrame) -> Verdict:
 
 @claim(
     "O22",
-    "Noisy links: a round of STaR multiplies the odds of long by 2(1-eta)^(d-1), 1+(1-2 eta)^(d-1) or 2(1-eta)",
+    "Noisy links: a round of STaR multiplies the odds of long by 2(1 - eta)^(d-1), 1 + (1 - 2 eta)^(d-1) or 2(1 - eta)",
     source="ours",
     tables=("noise_star",),
 )

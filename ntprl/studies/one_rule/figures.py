@@ -55,7 +55,7 @@ def noise(thresholds: pd.DataFrame, star: pd.DataFrame) -> None:
 
 def thresholds(found: pd.DataFrame) -> None:
     """Each threshold on a line of its own: the prediction as a bar, the measurement as a dot with its interval."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.3 * len(found) + 0.9))
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.26 * len(found) + 0.9))
     rows = np.arange(len(found))[::-1]
     is_recorded = found["case"].str.contains("transformer").to_numpy()
     ax.scatter(found["predicted"], rows, marker="|", s=330, lw=1.5, color="black", label="predicted")
@@ -74,7 +74,7 @@ def thresholds(found: pd.DataFrame) -> None:
 
 def staircases(tables: dict[str, tuple[pd.DataFrame, tuple[float, float]]]) -> None:
     """Share of prompts that go on over p_cot, one panel for each title: (table, thresholds of a quarter and of all)."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 3), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(tables), figsize=(WIDTH, 2.6), sharey=True, squeeze=False)
     for ax, (title, (table, steps)) in zip(axes[0], tables.items(), strict=True):
         final = final_rows(table)
         x = np.linspace(final["p_cot"].min(), final["p_cot"].max(), 400)
@@ -88,7 +88,7 @@ def staircases(tables: dict[str, tuple[pd.DataFrame, tuple[float, float]]]) -> N
 
 def stop(table: pd.DataFrame) -> None:
     """Left: greedy decoding goes on once the logit of EOS has fallen. Right: KL from the start over P(long)."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6))
     for name, color, label in (("stop", ORANGE, "the bias alone"), ("all", BLUE, "all weights")):
         for _, rows in table[table["trains"] == name].groupby("seed"):
             left.plot(rows["stop_gap"].iloc[0] - rows["stop_gap"], rows["greedy_long"], "o-", ms=3, lw=0.8, color=color)
@@ -107,7 +107,7 @@ def stop(table: pd.DataFrame) -> None:
 
 def noisy_transformers(star: pd.DataFrame) -> None:
     """The factor of the odds of long in one round of STaR, over the noise."""
-    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
+    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 2.6))
     start, end = (table.set_index("run") for table in (star[star["step"] == 0], star[star["step"] == 1]))
     factors = predictions.odds(end["long_probability"]) / predictions.odds(start["long_probability"])
     eta = np.linspace(0, 0.3, 60)
@@ -125,7 +125,7 @@ def prices(table: pd.DataFrame) -> None:
     rows = readings.with_times(table.dropna(subset="greedy_long"))
     cases = {"half the critical price": "times < 1", "twice": "times > 1 and gate == 0 and free_rounds == 0"}
     cases |= {"twice, from round 20": "free_rounds > 0", "twice, gated": "gate > 0"}
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.9), sharey=True)
     for ax, (charged, part) in zip(axes, rows.groupby("charged"), strict=True):
         for (label, query), color in zip(cases.items(), (GREEN, RED, PURPLE, BLUE), strict=True):
             band(ax, part.query(query), "step", "long_probability", color, label)
@@ -139,7 +139,7 @@ def prices(table: pd.DataFrame) -> None:
 
 def takeoffs(rare: pd.DataFrame) -> None:
     """Rounds until greedy decoding goes on, over the share of long answers at the start."""
-    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 3))
+    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 2.6))
     found = readings.starts_and_takeoffs(rare)
     ax.semilogx(found["p"], found["takeoff"], "o", ms=5, color=BLUE, base=2, label="takeoff")
     p = np.geomspace(found["p"].min(), found["p"].max(), 50)
@@ -150,7 +150,7 @@ def takeoffs(rare: pd.DataFrame) -> None:
 
 def lessons(table: pd.DataFrame) -> None:
     """Share of wrong links and greedy accuracy, round by round; bands are the range over seeds."""
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
     rows = table.dropna(subset="greedy_long")
     labels = {"growing": "one token after the other", "whole": "the last token", "chain": "the whole chain"}
     for ax, column in zip(axes, ("link_error", "greedy_accuracy"), strict=True):
@@ -166,7 +166,7 @@ def lessons(table: pd.DataFrame) -> None:
 
 def rests(weights: pd.DataFrame, groups: pd.DataFrame) -> None:
     """P(long) at rest over the weight of the penalty and over the group; the predictions as lines."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3), sharey=True)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
     for ax, table, over in ((left, weights, "kl"), (right, groups, "group")):
         start = readings.first_round_row(table[table["kl"] > 0])
         ax.plot(start[over], readings.rest_of(table)[start.index], "o", ms=4, color=BLUE, label="measured")
