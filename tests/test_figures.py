@@ -17,6 +17,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.colors import to_hex
 
 from ntprl import theory
+from ntprl.book.readings import MEASURES, in_words
 from ntprl.book.style import BLUE, GREY, RED
 from ntprl.studies.limits import figures as limits
 from ntprl.studies.linear_chain import figures as chain
@@ -520,6 +521,21 @@ def test_a_red_line_is_a_run_that_ends_long_and_wrong():
     end = pd.DataFrame({"long_probability": [0.9, 0.8, 0.0], "greedy_long": [1.0, 1.0, 0.0]}, index=[3, 4, 5])
     limits.drift(start, end.assign(greedy_accuracy=[0.5, 1.0, 0.5]))
     assert [to_hex(line.get_color()) for line in plt.gca().get_lines()[:3]] == [RED.lower(), GREY, GREY]
+
+
+def test_answers_that_are_longer_than_long_ones_are_drawn_inside():
+    table = phases_tables()["table"]
+    recovery.recovery(table, 50)
+    assert plt.gcf().axes[2].get_ylim()[1] == pytest.approx(54)
+    recovery.recovery(table.assign(greedy_median_length=80.0), 50)
+    assert plt.gcf().axes[2].get_ylim()[1] > 80
+
+
+def test_a_table_in_words_has_no_raw_names_and_no_nan():
+    shown = in_words(pd.DataFrame({"a": {"greedy_long": 0.12345, "long_probability": np.nan, "mine": 2.0}}), 3)
+    assert shown["a"].to_dict() == {"long greedy answers": "0.123", "P(long)": "none", "mine": "2.000"}
+    both = in_words(pd.concat({"before": pd.DataFrame({"link_error": [0.5]}).T}))
+    assert both.index[0] == ("before", MEASURES["link_error"])
 
 
 # --- what ridge alone would do ---

@@ -14,6 +14,27 @@ from ntprl.sampling import greedy
 from ntprl.seeds import numpy_rng
 from ntprl.tasks.task import Task
 
+MEASURES = {  # columns of tables in a reader's words
+    "greedy_accuracy": "right greedy answers",
+    "greedy_long": "long greedy answers",
+    "greedy_median_length": "median greedy length",
+    "greedy_cut": "greedy answers cut off",
+    "sampled_long_accuracy": "right long answers, sampled",
+    "sampled_short_accuracy": "right short answers, sampled",
+    "long_probability": "P(long)",
+    "link_error": "P(wrong token)",
+    "chain_accuracy": "chains known",
+    "long_reward": "reward of a long answer",
+    "short_reward": "reward of a short answer",
+    "last_number": "right by the last number",
+}
+
+
+def in_words(found: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
+    """A table for readers: measures by their names in MEASURES, numbers rounded, "none" for what is missing."""
+    named = found.rename(index=MEASURES, columns=MEASURES)
+    return named.map(lambda number: "none" if pd.isna(number) else f"{number:.{digits}f}")
+
 
 def final_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The last measurement of each run."""

@@ -58,14 +58,14 @@ def thresholds(found: pd.DataFrame) -> None:
     fig, ax = plt.subplots(figsize=(WIDTH, 0.26 * len(found) + 0.9))
     rows = np.arange(len(found))[::-1]
     is_recorded = found["case"].str.contains("transformer").to_numpy()
-    ax.scatter(found["predicted"], rows, marker="|", s=330, lw=1.5, color="black", label="predicted")
+    ax.scatter(found["predicted"], rows, marker="|", s=160, lw=1.5, color="black", label="predicted")
     for mask, color, label in ((~is_recorded, BLUE, "linear chain"), (is_recorded, ORANGE, "transformer, recorded")):
         part = found[mask]
         around = (part["measured"] - part["low"], part["high"] - part["measured"])
         ax.errorbar(part["measured"], rows[mask], xerr=around, fmt="o", ms=4, lw=2, color=color, label=label)
     ax.grid(axis="y", visible=False)
     ax.set_yticks(rows, found["case"].str.removesuffix(", transformer"))
-    ax.set(xlim=(0, 0.6), ylim=(-0.6, len(found) - 0.4), xlabel="share of long demonstrations at which greedy goes on")
+    ax.set(xlim=(0, 0.6), ylim=(-0.6, len(found) - 0.4), xlabel="threshold")
     fig.legend(loc="outside upper center", ncols=3, fontsize="small", handletextpad=0.3)
 
 

@@ -355,7 +355,7 @@ def _live(run: Run, steps: int, *predicted: tuple[float, float]) -> Live:
 QUARTER, REST = leap_thresholds(LEAPS)
 LIVE = {
     "parity": _live(Run(Parity(D)), 300, (1, branch_threshold(1 / 2))),
-    "mod3": _live(Run(Parity(D, modulus=3)), 400, (1, branch_threshold(1 / 3))),
+    "mod3": _live(Run(Parity(D, modulus=3)), 500, (1, branch_threshold(1 / 3))),
     "marked": _live(Run(MarkedParity(D)), 300, (1, branch_threshold(1))),
     "noise": _live(DrawnRun(NoisyParity(D, noise=0.3)), 400, (1, branch_threshold(1 / 2, 0.7))),
     "leap": _live(StaircaseRun(LeapParity(D, leap=LEAPS)), 700, (1 / 4, QUARTER), (3 / 4, REST)),

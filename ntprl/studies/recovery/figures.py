@@ -10,7 +10,7 @@ from ntprl.book.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, WIDTH, band
 
 
 def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.4), chance: float | None = 0.5) -> None:
-    """Accuracy and median greedy length through pre-training and then RL, d being the longest. One run, or bands."""
+    """Accuracy and median greedy length through pre-training and then RL, d: of a long answer. One run, or bands."""
     fig, axes = plt.subplots(2, 2, figsize=size, sharex="col", sharey="row")
     for column, phase in enumerate(("pretraining", "rl")):
         part = table[table["phase"] == phase]
@@ -24,7 +24,8 @@ def recovery(table: pd.DataFrame, d: int, size: tuple[float, float] = (WIDTH, 4.
         band(bottom, part, "step", "greedy_median_length", BLUE, "greedy")
         bottom.set(xlabel="step" if column == 0 else "round", xlim=(0, part["step"].max()))
         bottom.locator_params(axis="x", nbins=6, integer=True)
-    axes[1, 0].set(ylabel="median length", ylim=(0, 1.08 * d))
+    longest = max(d, table["greedy_median_length"].max())  # an untrained model may write on
+    axes[1, 0].set(ylabel="median length", ylim=(0, 1.08 * longest))
     axes[0, 0].set_title("next-token prediction", fontsize="medium")
     axes[0, 1].set_title("reinforcement learning", fontsize="medium")
     axes[0, 1].legend(loc="lower right", fontsize="small", handlelength=1)
