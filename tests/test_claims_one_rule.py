@@ -286,6 +286,23 @@ def test_takeoff_takes_logarithmically_many_rounds():
     assert check(rare(growth=4.0)).verdict == FAILED  # faster than doubling
 
 
+def test_what_takes_off_must_be_drawn_often_enough():
+    cells = ((6, 1024), (9, 1024), (9, 8192))
+
+    def verdict(*take_off: int) -> str:
+        """Of five runs in each cell, so many take off."""
+
+        def path(setting: dict, step: int) -> dict:
+            goes = setting["seed"] < take_off[cells.index((setting["rarity"], setting["rollouts"]))]
+            return dict(long_probability=0.5, greedy_long=float(goes and step > 5), rollout_long=0.0)
+
+        settings = [dict(rarity=r, rollouts=n, seed=s) for r, n in cells for s in range(5)]
+        return claims.enough_are_drawn.criterion(rounds(settings, path, n=14)).verdict
+
+    assert verdict(5, 0, 5) == verdict(5, 2, 5) == HELD
+    assert verdict(5, 3, 5) == verdict(4, 0, 5) == verdict(5, 0, 4) == FAILED
+
+
 def test_waiting_for_the_first_long_answer():
     check = claims.waiting.criterion
     quantiles = -np.log(1 - (np.arange(5) + 0.5) / 5)  # of an exponential law

@@ -219,6 +219,7 @@ FALSE = {
     "O35": setting(greedy_long=0.0),
     "O36": setting(long_probability=0.4),
     "O37": setting(long_probability=0.25),
+    "O38": setting(greedy_long=0.0),
     "O32": swapped(optimizer=("adamw", "sgd")),
     "O33": setting(stop_score=-1.0),
 }

@@ -416,6 +416,28 @@ def waiting(table: pd.DataFrame) -> Verdict:
     return outcome(seen > 0 and low <= 1 <= high, text)
 
 
+ENOUGH = 16  # long answers that a round draws in the mean
+
+
+@claim(
+    "O38",
+    "Whether rare long answers take off is decided by how many a round draws, not by their share",
+    source="ours",
+    tables=("rare_enough",),
+)
+def enough_are_drawn(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O25 had failed. Held if all runs in which a round draws 16 long answers in the mean take off,
+    and at most half of those in which it draws fewer; failed otherwise."""
+    found = starts_and_takeoffs(table).assign(rollouts=first_round_row(table)["rollouts"])
+    off = found["takeoff"].notna()
+    cells = [
+        f"{off[rows.index].sum()} of {len(rows)} at p = 2^-{rarity} with {rollouts:,} answers"
+        for (rarity, rollouts), rows in found.groupby(["rarity", "rollouts"])
+    ]
+    enough = found["rollouts"] * 2.0 ** -found["rarity"] >= ENOUGH
+    return outcome(bool(off[enough].all() and off[~enough].mean() <= 0.5), f"runs that take off: {', '.join(cells)}")
+
+
 # --- the length known, the chain not ---
 
 
