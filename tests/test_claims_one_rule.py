@@ -60,14 +60,16 @@ def test_leaps_alone_and_as_a_third_kind():
 def test_partial_chains_in_both_readings():
     check = claims.partial_chains.criterion
     alone, third = mixtures(other=1 / 3), mixtures(other=0.4)
-    assert check(alone, third).verdict == PARTLY  # the second reading alone
-    assert check(mixtures(agree=0.2, other=0.2), third).verdict == REPRODUCED
-    assert check(mixtures(agree=0.2, other=0.2), mixtures(other=0.6)).verdict == PARTLY
-    assert check(alone, mixtures(other=0.6)).verdict == NOT_REPRODUCED
+    none = mixtures(other=0.6)
+    assert check(alone, third, none).verdict == PARTLY  # the second reading alone
+    assert check(alone, none, third).verdict == PARTLY  # the same with more steps
+    assert check(mixtures(agree=0.2, other=0.2), third, none).verdict == REPRODUCED
+    assert check(mixtures(agree=0.2, other=0.2), none, none).verdict == PARTLY
+    assert check(alone, none, none).verdict == NOT_REPRODUCED
     one_seed = third.assign(greedy_accuracy=third["greedy_accuracy"].where(third["seed"] != 1, 0.9))
-    assert check(alone, one_seed).verdict == NOT_REPRODUCED
+    assert check(alone, one_seed, one_seed).verdict == NOT_REPRODUCED
     far = third[third["p_cot"] > 0.5]  # leaps above 1/3 say nothing
-    assert check(alone, far).verdict == NOT_REPRODUCED
+    assert check(alone, far, far).verdict == NOT_REPRODUCED
 
 
 def test_two_chains_make_two_steps():

@@ -172,7 +172,7 @@ TABLES = (
             p_cot=(0.45, 0.48),
             seed=range(30, 33),
         ),
-        "not yet measured; 20 minutes on two CPU cores",
+        "45 minutes of one crowded CPU core",
     ),
     # Predicted: a staircase. No prompt goes on below 1/3, a quarter of them from 1/3, all from 1/2.
     Recording(
