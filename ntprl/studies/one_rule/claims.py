@@ -434,7 +434,7 @@ ENOUGH = 16  # long answers that a round draws in the mean
 def enough_are_drawn(table: pd.DataFrame) -> Verdict:
     """Ours, asked after O25 had failed. Held if all runs in which a round draws 16 long answers in the mean take off,
     and at most half of those in which it draws fewer; failed otherwise."""
-    found = starts_and_takeoffs(table).assign(rollouts=first_round_row(table)["rollouts"])
+    found = starts_and_takeoffs(table)
     off = found["takeoff"].notna()
     cells = [
         f"{off[rows.index].sum()} of {len(rows)} at p = 2^-{rarity} with {rollouts:,} answers"

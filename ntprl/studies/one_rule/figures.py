@@ -137,15 +137,18 @@ def prices(table: pd.DataFrame) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=1.2)
 
 
-def takeoffs(rare: pd.DataFrame) -> None:
-    """Rounds until greedy decoding goes on, over the share of long answers at the start."""
-    fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 2.6))
-    found = readings.starts_and_takeoffs(rare)
-    ax.semilogx(found["p"], found["takeoff"], "o", ms=5, color=BLUE, base=2, label="takeoff")
+def takeoffs(found: pd.DataFrame) -> None:
+    """Rounds until greedy decoding goes on, over the share of long answers at the start; hollow, all rounds of a run in
+    which it never did. `found` is what `readings.starts_and_takeoffs` finds, with the rollouts of a round."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.6))
+    for (rollouts, rows), color in zip(found.groupby("rollouts"), (ORANGE, BLUE), strict=True):
+        ax.semilogx(rows["p"], rows["takeoff"], "o", ms=5, color=color, base=2, label=f"{rollouts:,} answers a round")
+        never = rows[rows["takeoff"].isna()]
+        ax.semilogx(never["p"], never["rounds"], "^", ms=6, color=color, base=2, mfc="none")
     p = np.geomspace(found["p"].min(), found["p"].max(), 50)
     ax.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
     ax.set(xlabel="P(long) before RL", ylabel="rounds")
-    ax.legend(fontsize="small")
+    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
 
 
 def lessons(table: pd.DataFrame) -> None:

@@ -33,11 +33,13 @@ def with_times(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(times=(table["price"] / critical).round(3))
 
 
-def starts_and_takeoffs(table: pd.DataFrame) -> pd.DataFrame:
+def starts_and_takeoffs(table: pd.DataFrame, rollouts: int = 0) -> pd.DataFrame:
     """One row a run: rarity, p = mean P(long) at the start, takeoff = first measured round with half of all greedy
-    answers long, first = first round with a long answer among the drawn; NaN if there is none."""
+    answers long, first = first round with a long answer among the drawn, NaN if there is none; rounds = all of them;
+    rollouts of a round, from the table where its runs differ in them."""
     start = first_round_row(table)
-    found = start[["rarity"]].assign(p=start["long_probability"])
+    found = start[["rarity"]].assign(p=start["long_probability"], rounds=table.groupby("run")["step"].max())
+    found["rollouts"] = start["rollouts"] if "rollouts" in start else rollouts
     measured = table.dropna(subset="greedy_long")
     for name, rows in (
         ("takeoff", measured[measured["greedy_long"] >= 0.5]),
