@@ -39,7 +39,7 @@ def starts_and_takeoffs(table: pd.DataFrame, rollouts: int = 0) -> pd.DataFrame:
     rollouts of a round, from the table where its runs differ in them."""
     start = first_round_row(table)
     found = start[["rarity"]].assign(p=start["long_probability"], rounds=table.groupby("run")["step"].max())
-    found["rollouts"] = start["rollouts"] if "rollouts" in start else rollouts
+    found["rollouts"] = start.get("rollouts", rollouts)
     measured = table.dropna(subset="greedy_long")
     for name, rows in (
         ("takeoff", measured[measured["greedy_long"] >= 0.5]),
