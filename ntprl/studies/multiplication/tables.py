@@ -7,7 +7,7 @@ from ntprl.studies.multiplication.runs import PRETRAINING, MultiplicationDigits,
 from ntprl.tasks.multiplication import Multiplication
 
 LIVE = multiplication("laptop")
-BRANCH = change(PRETRAINING, k=2, steps=LIVE.pretraining.steps, lr=LIVE.pretraining.lr, n_points=1)
+BRANCH = change(PRETRAINING, k=2, steps=1400, lr=LIVE.pretraining.lr, n_points=1)
 # three digits and more: 3 layers of width 128, 600,000 parameters, 230,000 demonstrations
 LARGER = dict(n_layer=3, width=128, steps=1800, lr=2e-3, warmup=100, n_eval=512, n_points=3)
 THREE = multiplication("laptop", k=3, **LARGER, rounds=20, n_eval_rl=256, eval_every=2)
@@ -24,11 +24,15 @@ def _paper(k: int) -> tuple[Recordable, ...]:
 
 
 TABLES = (
+    # After 1,400 steps seeds 0 to 4 said the same, but the chapter itself did not under seeds 2, 8 and 9 on another
+    # processor: chains were known for .93 to .95 of the prompts, and RL, which loosens them, ended at .85 to .88. Seed
+    # 1000 knew all of them after 2,000 steps. Predicted: all ten say that the chains are learned, P(long) calibrated,
+    # hardly any greedy answer long and less than two thirds right before RL, nearly all right after it.
     Recording(
         "multiplication_seeds",
         "Does the live run of chapter 06 give the same verdicts for every seed?",
         CHAPTER,
-        grid(LIVE, seed=range(5)),
+        grid(LIVE, seed=range(10)),
         "3 minutes on two CPU cores",
     ),
     Recording(
