@@ -137,18 +137,28 @@ def prices(table: pd.DataFrame) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small", handlelength=1.2)
 
 
-def takeoffs(found: pd.DataFrame) -> None:
-    """Rounds until greedy decoding goes on, over the share of long answers at the start; hollow, all rounds of a run in
-    which it never did. `found` is what `readings.starts_and_takeoffs` finds, with the rollouts of a round."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 2.6))
-    for (rollouts, rows), color in zip(found.groupby("rollouts"), (ORANGE, BLUE), strict=True):
-        ax.semilogx(rows["p"], rows["takeoff"], "o", ms=5, color=color, base=2, label=f"{rollouts:,} answers a round")
+def takeoffs(found: pd.DataFrame, growth: pd.DataFrame) -> None:
+    """Left, rounds until greedy decoding goes on, over the share of long answers at the start; hollow, all rounds of a
+    run in which it never did. Right, the factor on the odds of a long answer over the number that a round drew, and the
+    median of each octave. `found` is of `readings.starts_and_takeoffs`, `growth` of `readings.growth_by_draws`."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
+    for rollouts, color in zip(sorted(found["rollouts"].unique()), (ORANGE, BLUE), strict=True):
+        rows, factors = found[found["rollouts"] == rollouts], growth[growth["rollouts"] == rollouts]
+        left.semilogx(rows["p"], rows["takeoff"], "o", ms=5, color=color, base=2, label=f"{rollouts:,} answers a round")
         never = rows[rows["takeoff"].isna()]
-        ax.semilogx(never["p"], never["rounds"], "^", ms=6, color=color, base=2, mfc="none")
+        left.semilogx(never["p"], never["rounds"], "^", ms=6, color=color, base=2, mfc="none")
+        factors = factors[factors["drawn"] > 0.5]
+        right.plot(factors["drawn"], factors["factor"], "o", ms=3, color=color, alpha=0.4, lw=0)
+        octaves = factors.groupby(np.round(np.log2(factors["drawn"])))["factor"].median()
+        right.plot(2.0**octaves.index, octaves, color=color, lw=2)
     p = np.geomspace(found["p"].min(), found["p"].max(), 50)
-    ax.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
-    ax.set(xlabel="P(long) before RL", ylabel="rounds")
-    fig.legend(loc="outside lower center", ncols=3, fontsize="small")
+    left.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
+    left.set(xlabel="P(long) before RL", ylabel="rounds")
+    right.axhline(2, color="black", ls="--", lw=1)
+    right.axhline(1, color=GREY, ls=":", lw=1)
+    right.set_xscale("log", base=2)
+    right.set(xlabel="long answers in a round", ylabel="odds of long, times", ylim=(0, 3))
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
 
 
 def lessons(table: pd.DataFrame) -> None:

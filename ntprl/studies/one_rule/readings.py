@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ntprl.measure import first_crossing
-from ntprl.studies.one_rule.predictions import critical_price
+from ntprl.studies.one_rule.predictions import critical_price, odds
 from ntprl.studies.one_rule.transformers import D
 
 
@@ -47,6 +47,16 @@ def starts_and_takeoffs(table: pd.DataFrame, rollouts: int = 0) -> pd.DataFrame:
     ):
         found[name] = rows.groupby("run")["step"].min().reindex(found.index)
     return found
+
+
+def growth_by_draws(table: pd.DataFrame, rollouts: int = 0) -> pd.DataFrame:
+    """One row a round, as long as P(long) is below 1/3: how many long answers it drew, drawn, and by which factor it
+    multiplied the odds of a long answer; rollouts as in `starts_and_takeoffs`."""
+    rows = table.dropna(subset="greedy_long").sort_values(["run", "step"])
+    rows = rows.assign(rollouts=rows.get("rollouts", rollouts), odds=odds(rows["long_probability"]))
+    before = rows.groupby("run")["odds"].shift()
+    rows = rows.assign(drawn=rows["rollout_long"] * rows["rollouts"], factor=rows["odds"] / before)
+    return rows.loc[before < 1 / 2, ["rollouts", "drawn", "factor"]]  # odds of one half: P(long) of 1/3
 
 
 def rest_of(table: pd.DataFrame) -> pd.Series:
