@@ -27,13 +27,14 @@ TABLES = (
     # After 1,400 steps seeds 0 to 4 said the same, but the chapter itself did not under seeds 2, 8 and 9 on another
     # processor: chains were known for .93 to .95 of the prompts, and RL, which loosens them, ended at .85 to .88. Seed
     # 1000 knew all of them after 2,000 steps. Predicted: all ten say that the chains are learned, P(long) calibrated,
-    # hardly any greedy answer long and less than two thirds right before RL, nearly all right after it.
+    # hardly any greedy answer long and less than two thirds right before RL, nearly all right after it. Two of the ten
+    # did otherwise: with the longer training seeds 2 and 6 had learned most short answers as well.
     Recording(
         "multiplication_seeds",
         "Does the live run of chapter 06 give the same verdicts for every seed?",
         CHAPTER,
         grid(LIVE, seed=range(10)),
-        "3 minutes on two CPU cores",
+        "6 minutes of one CPU core, beside other work",
     ),
     Recording(
         "multiplication_threshold",
