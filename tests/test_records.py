@@ -647,7 +647,7 @@ def check_samples(recording: Recording, table: pd.DataFrame) -> None:
     schema |= {"long_samples": pa.Column(float, pa.Check.ge(0), coerce=True)}
     table = pa.DataFrameSchema(schema, strict=True).validate(table)
     for config, rows in runs_of(recording, table):
-        assert (rows["recovered"] == (rows["greedy_r_cot"] > 0.5)).all() and rows["recovered"].any()
+        assert (rows["recovered"] == (rows["greedy_r_cot"] > 0.95)).all() and rows["recovered"].any()
         tried = rows.groupby("recovered")["n_samples"]
         least, most = tried.min()[True], tried.max().get(False, 2.0 ** (config.d - 2))
         assert np.log2(least / most) <= config.octaves + 1e-3
