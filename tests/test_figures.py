@@ -4,15 +4,14 @@ Every table here is made up of random values, all different, so a figure that dr
 another mean draws something else. The second test changes one column at a time and demands that the picture changes.
 """
 
-from collections.abc import Callable, Iterator
 from itertools import product
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import Case, changed_columns, figures_of, made_up, mean, missing, missing_if_changed
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 
@@ -26,66 +25,12 @@ from ntprl.studies.recovery import figures as recovery
 from ntprl.weightings import ALGORITHMS
 
 ALGORITHM = list(ALGORITHMS)
-Series = tuple[int, object, object]  # panel, x or None (not compared: dots stand a little apart), y
 
 
 @pytest.fixture(autouse=True)
 def closed():
     yield
     plt.close("all")
-
-
-def made_up(*columns: str, **keys: object) -> pd.DataFrame:
-    """A row for each combination of the keys, and in each column values between 0 and 1 that occur once."""
-    rng = np.random.default_rng(len(columns) + len(keys))
-    rows = pd.DataFrame(list(product(*keys.values())), columns=list(keys))
-    for column in columns:
-        rows[column] = rng.uniform(0.02, 0.98, len(rows))
-    shared = [
-        name for name in ("algorithm", "reward", "temperature", "p_cot", "d", "n_samples", "seed") if name in rows
-    ]
-    rows["run"] = rows[shared].astype(str).agg(" ".join, axis=1) if shared else "a"
-    return rows
-
-
-def drawn() -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """For each panel all (x, y) of lines, dots and bars."""
-    panels = []
-    for ax in plt.gcf().axes:
-        found = [(line.get_xdata(), line.get_ydata()) for line in ax.get_lines()]
-        for each in ax.collections:
-            if isinstance(each, PathCollection):
-                found.append(tuple(np.asarray(each.get_offsets()).T))
-            elif isinstance(each, LineCollection) and len(each.get_segments()):  # error bars: their lengths
-                ends = [np.asarray(segment)[[0, -1]] for segment in each.get_segments()]
-                found.append((np.mean(ends, axis=1)[:, 0], np.ptp(ends, axis=1)[:, 1]))
-        for bars in ax.containers:
-            patches = getattr(bars, "patches", ())
-            if len(patches):
-                found.append(tuple(np.array([(bar.get_x(), bar.get_height()) for bar in patches]).T))
-        panels.append([(np.asarray(x, dtype=float), np.asarray(y, dtype=float)) for x, y in found])
-    return panels
-
-
-def is_drawn(panels, panel: int, x, y) -> bool:
-    y = np.asarray(y, dtype=float)
-    for found_x, found_y in panels[panel]:
-        same = found_y.shape == y.shape and np.allclose(found_y, y)
-        if same and (x is None or np.allclose(found_x, np.asarray(list(x), dtype=float))):
-            return True
-    return False
-
-
-def mean(part: pd.DataFrame, x: str, y: str) -> tuple[pd.Index, np.ndarray]:
-    found = part.groupby(x)[y].mean()
-    return found.index, found.to_numpy()
-
-
-class Case(NamedTuple):
-    draw: Callable[..., None]
-    tables: Callable[[], dict[str, pd.DataFrame]]
-    expected: Callable[..., Iterator[Series]]
-    columns: dict[str, tuple[str, ...]]  # of each table, those that are drawn
 
 
 # --- chapter 5 ---
@@ -274,7 +219,8 @@ def theorem_1(table):
     for _, part in table.groupby("d"):
         found = part.groupby("p_cot")[["chain", "worst_chain", "greedy_long"]].mean()
         yield 0, None, found["chain"]
-        yield 0, None, 2 * found["worst_chain"]  # an error bar, up and down
+        for end in (-1, 1):  # of the error bars
+            yield 0, None, found["chain"] + end * found["worst_chain"]
         yield 1, None, found["greedy_long"]
 
 
@@ -432,16 +378,6 @@ CASES = {
         },
     ),
 }
-CHANGES = [
-    (name, table, column) for name, case in CASES.items() for table in case.columns for column in case.columns[table]
-]
-
-
-def missing(case: Case, shown: dict, said: dict) -> list[Series]:
-    """Draw some tables; what others say that is not in the picture."""
-    case.draw(*shown.values())
-    panels = drawn()
-    return [series for series in case.expected(*said.values()) if not is_drawn(panels, *series)]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -450,21 +386,14 @@ def test_the_picture_is_the_table(name):
     assert missing(CASES[name], tables, tables) == []
 
 
-@pytest.mark.parametrize("name, table, column", CHANGES)
+@pytest.mark.parametrize("name, table, column", changed_columns(CASES))
 def test_another_column_is_another_picture(name, table, column):
-    case, said = CASES[name], CASES[name].tables()
-    changed = said | {table: said[table].assign(**{column: 1 - said[table][column]})}
-    assert missing(case, changed, said)
+    assert missing_if_changed(CASES[name], table, column)
 
 
 def test_every_figure_is_compared():
     modules = {"limits": limits, "recovery": recovery, "linear_chain": chain}
-    defined = {
-        f"{name}.{each}"
-        for name, module in modules.items()
-        for each, value in vars(module).items()
-        if getattr(value, "__module__", "") == module.__name__ and callable(value) and not each.startswith("_")
-    }
+    defined = {f"{name}.{each}" for name, module in modules.items() for each in figures_of(module)}
     by_hand = {"recovery.length_areas", "linear_chain.weights"}  # below
     assert defined == set(CASES) | by_hand
 

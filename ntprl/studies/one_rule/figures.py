@@ -95,7 +95,7 @@ def stop(table: pd.DataFrame) -> None:
             right.plot(rows["long_probability"], rows["kl_from_start"], "o", ms=3, color=color)
         right.plot([], [], "o", ms=3, color=color, label=label)
     left.axvline(predictions.flip_shift(0.25), color="black", ls="--", lw=1)
-    left.set(xlabel="fall of the logit of EOS", xlim=(-0.3, 3))
+    left.set(xlabel="fall of the logit of EOS")
     rate_axis(left, "greedy goes on")
     q = np.linspace(0.25, 0.62, 100)
     right.plot(q, [predictions.stop_only_divergence(0.25, each) for each in q], color="black", ls="--", lw=1)
@@ -108,12 +108,13 @@ def stop(table: pd.DataFrame) -> None:
 def noisy_transformers(star: pd.DataFrame) -> None:
     """The factor of the odds of long in one round of STaR, over the noise."""
     fig, ax = plt.subplots(figsize=(WIDTH * 0.7, 2.6))
-    start, end = (table.set_index("run") for table in (star[star["step"] == 0], star[star["step"] == 1]))
-    factors = predictions.odds(end["long_probability"]) / predictions.odds(start["long_probability"])
+    before, after = (star[star["step"] == step].set_index("run") for step in (0, 1))
+    grown = predictions.odds(after["long_probability"]) / predictions.odds(before["long_probability"])
+    end = after.assign(factor=grown)  # run by run, in whatever order they come
     eta = np.linspace(0, 0.3, 60)
     for judge in transformers.NOISY_REWARDS:
-        chosen = end["judge"] == judge
-        ax.plot(end["noise"][chosen], factors[chosen], "o", ms=4, color=REWARD_COLORS[judge], label=f"{judge} reward")
+        rows = end[end["judge"] == judge]
+        ax.plot(rows["noise"], rows["factor"], "o", ms=4, color=REWARD_COLORS[judge], label=f"{judge} reward")
         ax.plot(eta, predictions.noise_factor(eta, transformers.D, judge), color=REWARD_COLORS[judge], ls="--", lw=1)
     ax.axhline(1, color=GREY, ls=":")
     ax.set(xlabel=r"noise $\eta$ on the links", ylabel="odds of long, times", ylim=(0, None))

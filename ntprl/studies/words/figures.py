@@ -7,10 +7,10 @@ from ntprl.book.style import BLUE, GREEN, ORANGE, WIDTH, band, rate_axis
 
 
 def compared(tables: dict[str, pd.DataFrame]) -> None:
-    """Greedy accuracy and P(long) through RL of two or three kinds of run, by their names."""
+    """Greedy accuracy and P(long) through RL of one to three kinds of run, by their names; ValueError for more."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), sharex=True, sharey=True)
     styles = ((BLUE, "-"), (ORANGE, "--"), (GREEN, ":"))
-    for (name, table), (color, style) in zip(tables.items(), styles, strict=False):
+    for (name, table), (color, style) in zip(tables.items(), styles[: len(tables)], strict=True):
         table = table[table["greedy_accuracy"].notna()]
         for ax, column in zip(axes, ("greedy_accuracy", "long_probability"), strict=True):
             band(ax, table, "step", column, color, name, style)
