@@ -339,15 +339,23 @@ def takeoff_tables():
     found = made_up("p", "takeoff", "rounds", "first", rollouts=(512, 4096), rarity=(6, 9, 12), seed=(0, 1))
     found["p"] = found["p"] / 2 ** found["rarity"]
     found.loc[found["rarity"] == 12, "takeoff"] = np.nan
-    return {"found": found}
+    growth = made_up("drawn", "factor", rollouts=(512, 4096), step=range(9))
+    growth = growth.assign(drawn=2 ** (6 * growth["drawn"]), factor=3.5 * growth["factor"])
+    return {"found": found, "growth": growth}
 
 
-def takeoff(found):
+def takeoff(found, growth):
     for rollouts, name in ((512, "512 answers a round"), (4096, "4,096 answers a round")):
         part = found[found["rollouts"] == rollouts]
         yield 0, part["p"], part["takeoff"], name
         never = [(row.p, row.rounds) for row in part.itertuples() if np.isnan(row.takeoff)]
         yield (0, *zip(*never, strict=True), name)
+        rounds = [(row.drawn, row.factor) for row in growth.itertuples() if row.rollouts == rollouts]
+        yield (1, *zip(*[(n, factor) for n, factor in rounds if factor <= 3], strict=True))
+        octaves = {n: [f for drawn, f in rounds if round(np.log2(drawn)) == n] for n in range(-1, 8)}
+        yield 1, [2**n for n, f in octaves.items() if f], [np.median(f) for f in octaves.values() if f]
+    yield 1, (0, 1), (2, 2)  # across the panel
+    yield 1, (0, 1), (1, 1)
     p = np.geomspace(min(found["p"]), max(found["p"]), 50)
     yield 0, p, [predictions.takeoff_rounds(each) for each in p], "if odds double"
 
@@ -440,7 +448,9 @@ CASES = {
     "one_rule.prices": Case(
         one_rule.prices, price_tables, prices, {"table": ("long_probability", "price", "gate", "free_rounds")}
     ),
-    "one_rule.takeoffs": Case(one_rule.takeoffs, takeoff_tables, takeoff, {"found": ("p", "takeoff", "rounds")}),
+    "one_rule.takeoffs": Case(
+        one_rule.takeoffs, takeoff_tables, takeoff, {"found": ("p", "takeoff", "rounds"), "growth": ("drawn", "factor")}
+    ),
     "one_rule.lessons": Case(one_rule.lessons, lesson_tables, lessons, {"table": ("link_error", "greedy_accuracy")}),
     "one_rule.rests": Case(
         one_rule.rests, rest_tables, rests, {"weights": ("long_probability",), "groups": ("long_probability",)}
@@ -484,9 +494,10 @@ def test_a_hollow_dot_is_a_run_whose_rewards_are_not_told_apart():
 
 
 def test_a_hollow_mark_is_a_run_that_never_took_off():
-    found = takeoff_tables()["found"]
-    one_rule.takeoffs(found)
-    hollow = [line for line in plt.gca().get_lines() if line.get_markerfacecolor() == "none"]
+    tables = takeoff_tables()
+    found = tables["found"]
+    one_rule.takeoffs(**tables)
+    hollow = [line for line in plt.gcf().axes[0].get_lines() if line.get_markerfacecolor() == "none"]
     drawn_rounds = {y for line in hollow for y in line.get_ydata()}
     assert drawn_rounds == set(found.loc[found["takeoff"].isna(), "rounds"])
 
@@ -518,9 +529,11 @@ def recorded(name: str) -> pd.DataFrame:
     return store.load(TABLES[name])
 
 
-def all_takeoffs(rare, *more):
-    found = [readings.starts_and_takeoffs(rare, TABLES["rare_chain"].configs[0].rl.rollouts)]
-    one_rule.takeoffs(pd.concat([*found, *(readings.starts_and_takeoffs(table) for table in more)]))
+def all_takeoffs(rare, again):
+    parts = (rare, TABLES["rare_chain"].configs[0].rl.rollouts), (again, 0)
+    found = [readings.starts_and_takeoffs(*part) for part in parts]
+    growth = [readings.growth_by_draws(*part) for part in parts]
+    one_rule.takeoffs(pd.concat(found), pd.concat(growth))
 
 
 RECORDED = {  # as the chapters draw them

@@ -140,8 +140,8 @@ def prices(table: pd.DataFrame) -> None:
 
 def takeoffs(found: pd.DataFrame, growth: pd.DataFrame) -> None:
     """Left, rounds until greedy decoding goes on, over the share of long answers at the start; hollow, all rounds of a
-    run in which it never did. Right, the factor on the odds of a long answer over the number that a round drew, and the
-    median of each octave. `found` is of `readings.starts_and_takeoffs`, `growth` of `readings.growth_by_draws`."""
+    run in which it never did. Right, the factor on the odds of a long answer over the number that a round drew, up to
+    three, and the median of each octave. From `readings.starts_and_takeoffs` and `readings.growth_by_draws`."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
     for rollouts, color in zip(sorted(found["rollouts"].unique()), (ORANGE, BLUE), strict=True):
         rows, factors = found[found["rollouts"] == rollouts], growth[growth["rollouts"] == rollouts]
@@ -149,8 +149,9 @@ def takeoffs(found: pd.DataFrame, growth: pd.DataFrame) -> None:
         never = rows[rows["takeoff"].isna()]
         left.semilogx(never["p"], never["rounds"], "^", ms=6, color=color, base=2, mfc="none")
         factors = factors[factors["drawn"] > 0.5]
-        right.plot(factors["drawn"], factors["factor"], "o", ms=3, color=color, alpha=0.4, lw=0)
         octaves = factors.groupby(np.round(np.log2(factors["drawn"])))["factor"].median()
+        seen = factors[factors["factor"] <= 3]
+        right.plot(seen["drawn"], seen["factor"], "o", ms=3, color=color, alpha=0.4, lw=0)
         right.plot(2.0**octaves.index, octaves, color=color, lw=2)
     p = np.geomspace(found["p"].min(), found["p"].max(), 50)
     left.plot(p, [predictions.takeoff_rounds(each) for each in p], color="black", ls="--", lw=1, label="if odds double")
