@@ -10,7 +10,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import Case, changed_columns, figures_of, made_up, mean, missing, missing_if_changed, outside, unexpected
+from drawn import (
+    Case,
+    changed_columns,
+    figures_of,
+    legend_colors,
+    made_up,
+    mean,
+    missing,
+    missing_if_changed,
+    outside,
+    unexpected,
+)
 from matplotlib.collections import PathCollection
 from scipy.stats import t as student
 
@@ -472,6 +483,14 @@ def test_nothing_else_is_drawn(name):
 @pytest.mark.parametrize("name, table, column", changed_columns(CASES))
 def test_another_column_is_another_picture(name, table, column):
     assert missing_if_changed(CASES[name], table, column)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_two_names_share_a_colour(name):
+    """Else a series in the colour of its name could be that of another name."""
+    CASES[name].draw(*CASES[name].tables().values())
+    colors = [color for of_name in legend_colors().values() for color in of_name]
+    assert colors and len(set(colors)) == len(colors)
 
 
 def test_every_figure_is_compared():
