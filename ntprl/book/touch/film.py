@@ -74,7 +74,7 @@ class Film:
             + "</div>"
         )
         text = "\n".join(
-            f"round {frame['round']:2d}  " + "   ".join(f"{way} {in_words(frame[way])}" for way in WAYS)
+            f"round {frame['round']:2d}  " + "   ".join(f"{way} {answers_in_words(frame[way])}" for way in WAYS)
             for frame in self.frames[:: max(1, last // 5)]
         )
         frames = [
@@ -93,14 +93,14 @@ class Film:
 # --- what is drawn; film.js has the same functions ---
 
 
-def in_words(answers: list[tuple[int, bool]]) -> str:
+def answers_in_words(answers: list[tuple[int, bool]]) -> str:
     """13 of 24 right, median length 1."""
     median = np.median([length for length, _ in answers])
     return f"{sum(word for _, word in answers)} of {len(answers)} right, median length {median:g}"
 
 
 def heading(way: str, frame: dict) -> str:
-    return f"{WAYS[way]}: {in_words(frame[way])}"
+    return f"{WAYS[way]}: {answers_in_words(frame[way])}"
 
 
 def film_panels(frame: dict, longest: int) -> dict[str, tuple[str, str]]:
