@@ -132,6 +132,8 @@ def test_rounds_by_size():
     assert claims.rounds_by_size.criterion(sizes()).verdict == HELD
     assert claims.rounds_by_size.criterion(sizes(later=4)).verdict == FAILED
     assert claims.rounds_by_size.criterion(sizes(knows=0.1)).verdict == UNDECIDED
+    falling = sizes(later=4).assign(d=lambda rows: rows["d"].map({10: 50, 25: 25, 100: 10}))
+    assert claims.rounds_by_size.criterion(falling).verdict == UNDECIDED  # it does not grow, and differs
 
 
 def test_few_samples_are_few_beside_the_demonstrations():

@@ -222,6 +222,7 @@ FALSE = {
     "O9": setting(n_samples=1024),
     "O10": setting(long=0.9),
     "O11": setting(greedy_long=0.0),
+    "O15": last_rounds(greedy_accuracy=0.5),
     "O38": setting(greedy_long=0.0),
     "O32": swapped(optimizer=("adamw", "sgd")),
     "O33": setting(stop_score=-1.0),

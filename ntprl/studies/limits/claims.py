@@ -259,8 +259,9 @@ def least_divergence_when_sure(table: pd.DataFrame) -> Verdict:
 )
 def rounds_by_size(table: pd.DataFrame) -> Verdict:
     """Ours. Held if the mean first round with greedy accuracy .95 differs by two at most between all d of which every
-    start knows most chains, and every run of those recovers; failed if it grows by more; undecided with fewer than
-    three such d."""
+    start knows most chains, and every run of those recovers; failed if it grows by more, from the smallest d to the
+    largest, or if a run does not recover; undecided with fewer than three such d, or if it only falls by more. (The
+    code had first called a fall a failure; that was mended, to this sentence, after the table had been read.)"""
     start = at_round(table, "start").set_index("run")
     first = first_round(rl_rows(table), "greedy_accuracy", RECOVERED)
     runs = start[["d"]].assign(first=first, knows=start["chain_accuracy"] > 0.5)
@@ -271,7 +272,11 @@ def rounds_by_size(table: pd.DataFrame) -> Verdict:
     )
     if len(means) < 3:
         return Verdict(UNDECIDED, text)
-    return Verdict(HELD if known["first"].notna().all() and means.max() - means.min() <= 2 else FAILED, text)
+    recovered = known["first"].notna().all()
+    if recovered and means.max() - means.min() <= 2:
+        return Verdict(HELD, text)
+    grows = means.max() - means.iloc[0] > 2
+    return Verdict(FAILED if grows or not recovered else UNDECIDED, text)
 
 
 @claim(

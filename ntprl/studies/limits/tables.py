@@ -246,7 +246,7 @@ TABLES = (
             for d in (10, 25, 50, 100)
             for seed in range(3, 6)
         ),
-        "not yet measured; 15 minutes on two CPU cores",
+        "6 minutes of one CPU core",
     ),
     Recording(
         "rl_sizes",
