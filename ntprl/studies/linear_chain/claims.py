@@ -196,10 +196,10 @@ def plateau(table: pd.DataFrame) -> Verdict:
     last = last_round(table)
     left = (1 - last.set_index(["seed", "n_samples"])["long"]).unstack()
     falls = [mean_interval(left[few] / left[many]) for few, many in zip(left, left.columns[1:], strict=False)]
-    text = f"1 - P(long) after round {last['round'].max()}: "
+    text = "four times the samples divide what is missing to 1 by "
+    text += " and by ".join(f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, (low, high) in falls)
+    text += f"; 1 - P(long) after round {last['round'].max()}: "
     text += ", ".join(f"{over_seeds(left[n], 4)} with {n:,} samples" for n in left)
-    text += "; four times the samples divide it by "
-    text += ", ".join(f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, (low, high) in falls)
     text += f"; the recursion alone leaves {1 - last['predicted'].max():.4f}"
     return Verdict(within([interval for _, interval in falls], 1.6, 2.4), text)
 
