@@ -263,7 +263,7 @@ TABLES = (
             for rarity, rollouts in ((6, 1024), (9, 1024), (9, 8192))
             for seed in range(25, 30)
         ),
-        "21 minutes of one crowded CPU core",
+        "26 minutes of one crowded CPU core",
     ),
     # Predicted: a reward for the last token, or for the whole chain, brings nothing within 50 rounds of 2,048 answers.
     # All links are coins, so the last token is right if the number of wrong links is even, and among such answers any
