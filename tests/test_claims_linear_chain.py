@@ -158,7 +158,9 @@ def ridge(power: float = 0.5, spread: float = 0.0) -> pd.DataFrame:
 def test_the_plateau_has_to_fall_with_the_samples():
     verdict, text = claims.plateau.criterion(ridge())
     assert verdict == HELD
-    assert "divide it by 2.00 [2.00, 2.00], 2.00 [2.00, 2.00]" in text and "leaves 0.0007" in text
+    assert (
+        "divide what is missing to 1 by 2.00 [2.00, 2.00] and by 2.00 [2.00, 2.00]" in text and "leaves 0.0007" in text
+    )
     for power in (0, 0.25, 1):
         assert claims.plateau.criterion(ridge(power)).verdict == FAILED
     assert claims.plateau.criterion(ridge(spread=0.4)).verdict == UNDECIDED
