@@ -246,7 +246,7 @@ TABLES = (
             for d in (10, 25, 50, 100)
             for seed in range(3, 6)
         ),
-        "6 minutes of one CPU core",
+        "17 minutes of one crowded CPU core",
     ),
     Recording(
         "rl_sizes",

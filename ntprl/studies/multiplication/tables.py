@@ -34,7 +34,7 @@ TABLES = (
         "Does the live run of chapter 06 give the same verdicts for every seed?",
         CHAPTER,
         grid(LIVE, seed=range(10)),
-        "6 minutes of one CPU core, beside other work",
+        "12 minutes of one crowded CPU core",
     ),
     Recording(
         "multiplication_threshold",

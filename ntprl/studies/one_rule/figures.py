@@ -65,7 +65,7 @@ def thresholds(found: pd.DataFrame) -> None:
         ax.errorbar(part["measured"], rows[mask], xerr=around, fmt="o", ms=4, lw=2, color=color, label=label)
     ax.grid(axis="y", visible=False)
     ax.set_yticks(rows, found["case"].str.removesuffix(", transformer"))
-    ax.set(xlim=(0, 0.6), ylim=(-0.6, len(found) - 0.4), xlabel="threshold")
+    ax.set(xlim=(0, 0.6), xticks=np.arange(6) / 10, ylim=(-0.6, len(found) - 0.4), xlabel="threshold")
     fig.legend(loc="outside upper center", ncols=3, fontsize="small", handletextpad=0.3)
 
 
