@@ -132,6 +132,27 @@ def test_each_start_flips_at_its_own_gap():
         assert check(gaps(flip)).verdict == FAILED
 
 
+def test_attention_alone_explains_what_is_said():
+    def looks(share, after=-2.0, old=-1.5, start=0.4) -> pd.DataFrame:
+        """Five runs in which attention alone brings `share` of the fall of the gap."""
+        found = dict(stop_gap=after, start_gap=start, old_look_gap=old, attention_moved=0.1)
+        found["new_look_gap"] = start - share * (start - after)
+        before = dict(step=0, stop_gap=start, start_gap=start, old_look_gap=start, new_look_gap=start)
+        rows = [row | dict(run=i, seed=i) for i in range(5) for row in (before, found | dict(step=20))]
+        return pd.DataFrame(rows).assign(attention_moved=0.1)
+
+    check = claims.looks_where_it_looked.criterion
+    assert check(looks(0.1)).verdict == HELD and check(looks(-0.3)).verdict == HELD
+    assert check(looks(0.2)).verdict == FAILED  # the start goes on once it looks elsewhere
+    assert check(looks(0.1, old=0.1)).verdict == FAILED  # the new weights stop without the new look
+    assert check(looks(0.55, start=2.0, after=-0.1, old=-0.1)).verdict == FAILED
+    assert check(looks(0.1, after=0.1)).verdict == UNDECIDED and check(looks(0.1, start=-0.1)).verdict == UNDECIDED
+    spread = looks(0.1, start=2.0, after=-0.1)
+    ends = spread.index[spread["step"] == 20]
+    spread.loc[ends, "new_look_gap"] = 2.0 - np.array([0.1, 0.3, 0.5, 0.7, 0.9]) * 2.1
+    assert check(spread).verdict == UNDECIDED
+
+
 def test_the_divergence_of_a_stop():
     check = claims.stop_divergence.criterion
     assert check(stops()).verdict == HELD

@@ -26,6 +26,7 @@ from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
 from ntprl.studies.limits.runs import CopyRun, FlowRun, UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
+from ntprl.studies.one_rule.attention import AttentionRun
 from ntprl.studies.one_rule.transformers import PartsRun, PricedRun, SecondPhase, StaircaseRun
 from ntprl.studies.threshold.runs import PRETRAINING, FirstBitRun, LearningOrder
 from ntprl.studies.words.runs import TrlRun
@@ -528,6 +529,10 @@ def check_second_phase(recording: Recording, table: pd.DataFrame) -> None:
     wanted = set(columns(recording)) | set(ROUND_COLUMNS)
     if isinstance(recording.configs[0], PartsRun):
         wanted |= {"stop_gap", "link_gap"}
+    if isinstance(recording.configs[0], AttentionRun):
+        wanted |= {"attention_moved", "start_gap", "old_look_gap", "new_look_gap"}
+        measured = table[table["greedy_accuracy"].notna()]
+        assert measured["attention_moved"].between(0, 1).all() and (measured["attention_moved"] > 0).any()
     assert set(table) == wanted
     for config, rows in runs_of(recording, table):
         dearest = config.price * (config.task.long_length + 1) if isinstance(config, PricedRun) else 0.0

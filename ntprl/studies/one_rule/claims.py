@@ -255,6 +255,34 @@ def own_gaps(table: pd.DataFrame) -> Verdict:
     return outcome(bool(low >= -0.05 and high <= 0.05 and squares[0] < squares[1]), text)
 
 
+@claim(
+    "O39",
+    "RL changes what a model makes of what it sees, and not where it looks",
+    source="ours",
+    tables=("stop_attention",),
+)
+def looks_where_it_looked(table: pd.DataFrame) -> Verdict:
+    """Ours, behind the right first token, after all rounds. Held if in every run the reinforced weights go on with the
+    attention of their start (`old_look_gap` below 0), the start stops with the attention of the reinforced model
+    (`new_look_gap` above 0), and the t interval over seeds of the part of the fall of the gap that attention alone
+    brings about, (start_gap - new_look_gap)/(start_gap - stop_gap), lies below 1/2; failed if some run does not flip as
+    said, or the interval lies above 1/2; undecided if it holds 1/2. A run in which greedy decoding does not go on at
+    the end, or did not stop at the start, has nothing to explain, and the verdict is undecided."""
+    end = last_round(table)
+    flips = bool((end["stop_gap"] < 0).all() and (end["start_gap"] > 0).all())
+    as_said = bool((end["old_look_gap"] < 0).all() and (end["new_look_gap"] > 0).all())
+    mean, (low, high) = mean_interval((end["start_gap"] - end["new_look_gap"]) / (end["start_gap"] - end["stop_gap"]))
+    text = f"attention alone brings {mean:.2f} [{low:.2f}, {high:.2f}] of the fall of the EOS logit; gap of the start "
+    text += f"{over_seeds(end['start_gap'])}, with the new attention {over_seeds(end['new_look_gap'])}, after RL "
+    text += f"{over_seeds(end['stop_gap'])}, with the old attention {over_seeds(end['old_look_gap'])}; total variation "
+    text += f"of the attention {over_seeds(end['attention_moved'])}"
+    if not flips:
+        return Verdict(UNDECIDED, f"some run does not flip; {text}")
+    if not as_said or low > 0.5:
+        return Verdict(FAILED, text)
+    return Verdict(HELD if high < 0.5 else UNDECIDED, text)
+
+
 # --- noise ---
 
 

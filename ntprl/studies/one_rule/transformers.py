@@ -106,11 +106,16 @@ class SecondPhase(Run):
         """A reward of one's own for one run; None: the named one."""
         return None
 
+    def measuring(self, start: Transformer) -> Callable[[int, Transformer], dict]:
+        """What measures the model after each round; `start` is what the first round finds."""
+        return self.measure_round
+
     def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
         """The second phase is not resumed: it takes seconds, and a reward may count the rounds."""
         start = self.start
         model, _ = start.train(device) if folder is None else start.trained(folder, device)
-        log = posttrain(self.prepared(model), self.task, self.rl, self.seed, self.rewarding(), self.measure_round)
+        model = self.prepared(model)
+        log = posttrain(model, self.task, self.rl, self.seed, self.rewarding(), self.measuring(model))
         kept = [{name: value for name, value in row.items() if name != "length_share"} for row in log]
         return pd.DataFrame(kept).rename(columns={"round": "step"})
 
