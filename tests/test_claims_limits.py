@@ -202,6 +202,18 @@ def test_takeoff_and_its_slope():
     assert takeoffs(never)["takeoff"].isna().all()
 
 
+def test_rates_are_read_by_hand():
+    rows = [
+        dict(
+            run=run, phase="rl", algorithm="star", rl_lr=1e-4, seed=run, step=step, greedy_accuracy=a, chain_accuracy=c
+        )
+        for run, path in enumerate((((0.5, 1.0), (0.96, 0.9), (0.9, 0.98)), ((0.5, 1.0), (0.9, 1.0), (0.99, 1.0))))
+        for step, (a, c) in zip((0, 2, 4), path, strict=True)
+    ]
+    found = readings.by_rate(pd.DataFrame(rows)).loc[("star", 1e-4)]
+    assert found["first"] == 3 and found["worst"] == 0.9 and found["end"] == pytest.approx(0.99)
+
+
 def test_cost_is_that_of_the_runs_that_recovered():
     work = dict(grad_norm=1.0, tokens=100.0, link_error=0.001)
     unlearned = dict(chain_accuracy=0.0, **work)

@@ -9,6 +9,8 @@ from ntprl.book.readings import at_round
 from ntprl.book.run import change, config_hash
 from ntprl.book.sweep import run_one
 from ntprl.book.verdict import FAILED, HELD, NOT_REPRODUCED, PARTLY, REPRODUCED, UNDECIDED
+from ntprl.llama.adapter import tokenizer
+from ntprl.llama.by_trl import task_reward
 from ntprl.records import is_recorded
 from ntprl.sampling import sample
 from ntprl.seeds import numpy_rng, torch_rng
@@ -16,6 +18,7 @@ from ntprl.studies.coin import claims, needs
 from ntprl.studies.coin.runs import (
     PUBLISHED,
     CoinContinued,
+    CoinTrl,
     CoinTuned,
     coin,
     coin_measures,
@@ -23,7 +26,8 @@ from ntprl.studies.coin.runs import (
     made,
     published,
 )
-from ntprl.studies.coin.tables import CONTINUED, TABLES, TUNED
+from ntprl.studies.coin.tables import BY_TRL, CONTINUED, TABLES, TUNED
+from ntprl.tasks.coin import END, PIECE, tokens_of
 from ntprl.tasks.task import PAD, lengths
 
 pytest.importorskip("transformers")
@@ -94,6 +98,61 @@ def test_other_phases_share_the_start(tmp_path):
     rows = more.query("phase == 'continued'")
     assert rows["step"].tolist() == [0, 1]  # 8 answers are one step of 8 demonstrations
     assert rows["link_error"].nunique() == 2
+
+
+@pytest.mark.slow
+def test_trl_goes_on_from_our_start_and_after_a_stop(tmp_path, monkeypatch):
+    pytest.importorskip("trl")
+    run = change(coin("smoke"), **SMOKE | dict(rounds=4, eval_every=2))
+    parts = dict(model=run.model, pretraining=run.pretraining, rl=run.rl, evaluation=run.evaluation, seed=run.seed)
+    theirs = CoinTrl(run.task, **parts)
+    assert config_hash(theirs.start) == config_hash(run.start)
+    assert config_hash(BY_TRL.start) == config_hash(PUBLISHED.start)
+    ours = run.run(folder=tmp_path)
+    table, measured = theirs.run(folder=tmp_path), ours[ours["greedy_accuracy"].notna()].reset_index(drop=True)
+    assert table.groupby("phase")["step"].apply(list).to_dict() == {"pretraining": [0, 3], "rl": [0, 2, 4]}
+    table, first = table.reset_index(drop=True), table.columns.drop("peak_gb")
+    until_rl = (table["phase"] == "pretraining") | (table["step"] == 0)
+    pd.testing.assert_frame_equal(table.loc[until_rl, first], measured.loc[until_rl, first], check_dtype=False)
+    assert list(tmp_path.glob("trl-*")) == []  # what TRL kept is gone
+    looked = []
+
+    def stopped(*args):
+        looked.append(args)
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return coin_measures(*args)
+
+    monkeypatch.setattr("ntprl.studies.coin.runs.coin_measures", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        theirs.run(folder=tmp_path)
+    again = theirs.run(folder=tmp_path)
+    assert len(looked) == 4  # round 4 alone is measured again
+    assert again["step"].tolist() == table["step"].tolist()
+
+
+def test_what_trl_is_not_asked_for_is_refused(refused):
+    with refused("algorithm = 'star'", "where TRL trains"):
+        change(BY_TRL, algorithm="star")
+    with refused("minibatches = 2", "where TRL trains"):
+        change(BY_TRL, minibatches=2)
+
+
+def test_tokenizer_and_reward_are_the_task_s_own():
+    task = PUBLISHED.task
+    words = tokenizer(task.vocabulary, PIECE, END)
+    prompts = task.prompts(40, np.random.default_rng(0))
+    texts = [task.text(prompt) for prompt in prompts]
+    assert words(texts)["input_ids"] == prompts.tolist()
+    assert words.eos_token_id == task.eos and words.batch_decode(words(texts)["input_ids"]) == texts
+    judge = task_reward(task, tokens_of)
+    cut = np.array([row[:-1] for row in task.long(prompts)])  # right, and not ended
+    wrong = task.short(prompts)
+    wrong[:, 0] = task.states(prompts)[:, 0]
+    for answers in (task.long(prompts), task.short(prompts), cut, wrong):
+        found = judge(prompts=texts, completion_ids=[row.tolist() for row in answers], completions=None)
+        assert found == task.r_e2e(prompts, answers).astype(float).tolist()
+    assert 0 < np.mean(found) < 1
 
 
 def test_a_tuned_run_is_measured_at_its_end_alone(tmp_path):
@@ -208,6 +267,19 @@ def test_the_switch_must_be_where_it_was_predicted(alike, marked, expected):
 def test_more_of_the_same_must_bring_nothing_and_long_ones_length(same, long, expected):
     parts = [made_up(2, phase="continued", next_p_cot=p, end=end) for p, end in ((0.25, same), (1.0, long))]
     assert claims.continued.criterion(pd.concat(parts)).verdict == expected
+
+
+@pytest.mark.parametrize(
+    "end, expected",
+    [({}, HELD), (dict(greedy_accuracy=0.8), FAILED), (dict(greedy_median_length=2.0), FAILED)],
+)
+def test_trl_must_recover_as_we_do(end, expected):
+    assert claims.by_trl.criterion(made_up(3, end=end), made_up(3)).verdict == expected
+
+
+def test_trl_may_not_end_elsewhere():
+    ours = made_up(3, end=dict(greedy_accuracy=0.7))
+    assert claims.by_trl.criterion(made_up(3), ours).verdict == FAILED
 
 
 def test_live_verdicts_say_what_changed():

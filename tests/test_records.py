@@ -22,7 +22,7 @@ from ntprl.book.store import collect, describe, is_recorded, load, load_sidecar,
 from ntprl.book.sweep import run_one, sweep
 from ntprl.llama.zero_shot import ASKED, ZeroShot
 from ntprl.studies.catalogue import TABLES
-from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTuned
+from ntprl.studies.coin.runs import CoinContinued, CoinRun, CoinTrl, CoinTuned
 from ntprl.studies.limits.runs import CopyRun, FlowRun, UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
@@ -579,6 +579,10 @@ def check_coins(recording: Recording, table: pd.DataFrame) -> None:
         for config, rows in runs_of(recording, table[~is_first]):
             assert (rows["phase"] == "continued").all()
             assert rows["step"].tolist() == [0, config.rl.rounds * config.rl.rollouts // config.pretraining.batch]
+    elif isinstance(recording.configs[0], CoinTrl):  # which has no log of its rounds
+        is_rl = table["phase"] == "rl"
+        check_pretraining(recording, table[~is_rl].drop(columns=["phase", "long_probability"]))
+        check_measured_rounds(recording, table[is_rl])
     elif isinstance(recording.configs[0], CoinTuned):
         check_pretraining(recording, table.drop(columns="long_probability"))
     else:

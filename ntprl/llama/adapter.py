@@ -184,19 +184,19 @@ class PublishedLlama(Llama):
         self.model = model
 
 
-def tokenizer() -> Any:
-    """The vocabulary of the word problems as a `PreTrainedTokenizerFast`, which decodes to the text it was given."""
+def tokenizer(vocabulary: Sequence[str] = VOCABULARY, piece: str = PIECE, pad: str = VOCABULARY[PAD_ID]) -> Any:
+    """A task's vocabulary, by default that of the word problems, as a `PreTrainedTokenizerFast`, which decodes to the
+    text it was given. `piece` matches one token of a text; `pad` stands for what is not text; "<eos>" is the end."""
     transformers = needed("transformers")
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    ids = {piece: i for i, piece in enumerate(VOCABULARY)}
-    words = Tokenizer(models.WordLevel(ids, unk_token=VOCABULARY[PAD_ID]))
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
+    words = Tokenizer(models.WordLevel({text: i for i, text in enumerate(vocabulary)}, unk_token=pad))
+    words.pre_tokenizer = pre_tokenizers.Split(Regex(piece), behavior="isolated")
     words.decoder = decoders.Fuse()
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=words,
-        pad_token=VOCABULARY[PAD_ID],
-        unk_token=VOCABULARY[PAD_ID],
+        pad_token=pad,
+        unk_token=pad,
         eos_token=VOCABULARY[EOS_ID],
         padding_side="left",
         clean_up_tokenization_spaces=False,

@@ -261,10 +261,27 @@ def trl_grpo(
     resume: bool = False,
     reference: Path | None = None,
 ) -> Any:
-    """Reinforce a loaded model by GRPO on the questions of the rows; returns the trained model.
+    """Reinforce a loaded model by GRPO on the questions of the rows; returns the trained model. See `trl_reinforce`."""
+    prompts, judge = rollout_prompts(tokenizer, rows), reward(config.mark)
+    return trl_reinforce(model, tokenizer, prompts, judge, config, folder, callback, resume, reference)
 
-    Writes what `trl_sft` writes. The model that beta > 0 keeps near is loaded by TRL from where the given model says it
-    came from, which may not be the weights it has now: so they are saved first, unless `reference` is a folder of them.
+
+def trl_reinforce(
+    model: Any,
+    tokenizer: Any,
+    prompts: Any,
+    judge: Callable[..., list[float]],
+    config: LlamaConfig,
+    folder: Path,
+    callback: MeasureCallback | None = None,
+    resume: bool = False,
+    reference: Path | None = None,
+) -> Any:
+    """Reinforce a loaded model by GRPO on prompts, a data set with the column `prompt`, by any reward of TRL's kind.
+
+    Returns the trained model. Writes what `trl_sft` writes. The model that beta > 0 keeps near is loaded by TRL from
+    where the given model says it came from, which may not be the weights it has now: so they are saved first, unless
+    `reference` is a folder of them.
     """
     trl, folder = needed("trl"), Path(folder)
     with quiet():
@@ -277,9 +294,9 @@ def trl_grpo(
             model.config._name_or_path = str(reference)
         trainer = trl.GRPOTrainer(
             model=model,
-            reward_funcs=reward(config.mark),
+            reward_funcs=judge,
             args=trl.GRPOConfig(**grpo_settings(config, folder)),
-            train_dataset=rollout_prompts(tokenizer, rows),
+            train_dataset=prompts,
             processing_class=tokenizer,
             callbacks=[calls(callback, config.rl_every)] if callback else None,
             peft_config=adapters(config),

@@ -31,6 +31,7 @@ SIDES = tuple(side for sides in THINGS.values() for side in sides)
 END = "<eos>"
 WORDS = (*THINGS, *SIDES, *TURNS, *LEAVES, *NAMES, "The", "shows", "it", "finally")
 VOCABULARY = (END, "The", ".", ";", ",", *(f" {word}" for word in WORDS))  # pieces of text, the space before included
+PIECE = r" ?\w+|[.;,]"
 IDS = {piece: i for i, piece in enumerate(VOCABULARY)}
 EOS_ID = IDS[END]
 STATES = np.array([IDS[f" {side}"] for side in SIDES])

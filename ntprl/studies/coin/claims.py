@@ -146,3 +146,22 @@ def continued(table: pd.DataFrame) -> Verdict:
         for name, which in (("the same mixture", same), ("long alone", ~same))
     ]
     return Verdict(HELD if holds else FAILED, "; ".join(texts))
+
+
+@claim(
+    "O40",
+    "SmolLM2-135M-Instruct by TRL's GRPO, from the same starts: the same recovery as by the loops of this book",
+    source="ours",
+    tables=("coin_published_trl", "coin_published"),
+)
+def by_trl(theirs: pd.DataFrame, ours: pd.DataFrame) -> Verdict:
+    """Ours. Held if by TRL every run recovers as above, and the mean over seeds of greedy accuracy after RL lies within
+    .1 of that by our loops; failed otherwise."""
+    start, end, own = at_round(theirs, "start"), at_round(theirs, "end"), at_round(ours, "end")
+    found = recovered(start, end)
+    apart = end["greedy_accuracy"].mean() - own["greedy_accuracy"].mean()
+    text = f"{int(found.sum())} of {len(found)} runs recover by TRL, greedy accuracy {apart:+.2f} beside our loops; "
+    text += f"after RL {over_seeds(end['greedy_accuracy'], 2)} by TRL, {over_seeds(own['greedy_accuracy'], 2)} by our "
+    text += f"loops; median greedy length {end['greedy_median_length'].median():g} and "
+    text += f"{own['greedy_median_length'].median():g} tokens"
+    return Verdict(HELD if found.all() and abs(apart) <= 0.1 else FAILED, text)

@@ -3,28 +3,44 @@
 A chapter asks for `coin(profile, ...)` or `published(...)` and calls `.recover()` or `.run()`.
 """
 
+import shutil
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
-from ntprl.book.run import Reinforcement, Run, as_kind, change, checkpoint_of, described, from_profile
+from ntprl.book.run import (
+    Reinforcement,
+    Run,
+    as_kind,
+    change,
+    checkpoint_of,
+    config_hash,
+    described,
+    from_profile,
+)
 from ntprl.book.store import read_run, runs_folder
 from ntprl.book.sweep import run_one
 from ntprl.errors import require, require_number
+from ntprl.llama.adapter import tokenizer
+from ntprl.llama.by_trl import require_trl_can, task_reward, trl_settings
+from ntprl.llama.hub import needed
 from ntprl.llama.models import LlamaModel, PublishedModel
 from ntprl.llama.published import SMOLLM2
 from ntprl.llama.resources import GB, peak_ram
+from ntprl.llama.run import TABLE, Measures
+from ntprl.llama.training import trl_reinforce
 from ntprl.measure import answer_measures, chain_probabilities, share
 from ntprl.mixture import Mixture
 from ntprl.pretrain import PretrainConfig, pretrain
 from ntprl.sampling import greedy, sample
 from ntprl.seeds import numpy_rng, torch_rng
-from ntprl.tasks.coin import CoinProblems
+from ntprl.tasks.coin import END, PIECE, CoinProblems, tokens_of
 from ntprl.transformer import Transformer
 
 
@@ -118,6 +134,41 @@ class CoinContinued(CoinRun):
         # with a seed of its own, else it would see the demonstrations of the first phase again
         log = pretrain(model, mixture, config, self.seed + 1000, callback, checkpoint_of(self, folder))
         return pd.concat([before.assign(phase="pretraining"), pd.DataFrame(log).assign(phase="continued")])
+
+
+@dataclass(frozen=True)
+class CoinTrl(CoinRun):
+    """The second phase by TRL's GRPO trainer, from the start that our loops have trained, measured as the others."""
+
+    kind: str = "CoinTrl"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_trl_can(self)
+
+    @property
+    def start(self) -> Run:
+        return as_kind(self, CoinRun, CoinRun.kind).start
+
+    def run(self, device: str = "cpu", folder: Path | None = None) -> pd.DataFrame:
+        llama, before = self.start.train(device) if folder is None else self.start.trained(folder, device)
+        with TemporaryDirectory() as temporary:
+            place = Path(temporary) if folder is None else Path(folder) / f"trl-{config_hash(self)}"
+            place.mkdir(exist_ok=True)
+            log = Measures(place / TABLE)  # on disk, as TRL's checkpoints are
+
+            def measured(step: int, _: object) -> None:  # TRL trains llama.model in place
+                found = coin_measures(llama, self.task, self.rl.n_eval_rl, self.seed, step)
+                log.add({"phase": "rl", "step": step} | found)
+
+            config = replace(trl_settings(self, device, micro=16), warmup=0)
+            drawn = self.task.prompts(self.rl.rounds * config.prompts, numpy_rng(self.seed, "rollouts"))
+            prompts = needed("datasets").Dataset.from_list([{"prompt": self.task.text(each)} for each in drawn])
+            words = tokenizer(self.task.vocabulary, PIECE, END)  # prompts of one length need no padding
+            judge = task_reward(self.task, tokens_of)
+            trl_reinforce(llama.model, words, prompts, judge, config, place, measured, resume=True)
+            shutil.rmtree(place)
+        return pd.concat([before.assign(phase="pretraining"), log.table()])
 
 
 FROM_RANDOM = CoinRun(CoinProblems(), model=LlamaModel(), rl=Reinforcement())

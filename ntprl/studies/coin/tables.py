@@ -7,9 +7,10 @@ Chosen by one run with seed 100 that is in no table, and by one of another progr
 from ntprl.book.recording import Recording, grid
 from ntprl.book.run import as_kind, change
 from ntprl.studies.coin import CHAPTER
-from ntprl.studies.coin.runs import PUBLISHED, CoinContinued, CoinTuned, coin
+from ntprl.studies.coin.runs import PUBLISHED, CoinContinued, CoinTrl, CoinTuned, coin
 
 TUNED = change(as_kind(PUBLISHED, CoinTuned, CoinTuned.kind), rl=None, n_eval=96)
+BY_TRL = as_kind(PUBLISHED, CoinTrl, CoinTrl.kind)
 CONTINUED = as_kind(PUBLISHED, CoinContinued, CoinContinued.kind)
 
 TABLES = (
@@ -67,6 +68,15 @@ TABLES = (
         CHAPTER,
         grid(CONTINUED, next_p_cot=(0.25, 1.0), seed=range(3)),
         "not yet measured; 90 minutes on one CPU core, from the starts of `coin_published`",
+    ),
+    # O40. Predicted: every run recovers by TRL's trainer too, and ends within .1 of the greedy accuracy by our loops
+    # (mean over seeds).
+    Recording(
+        "coin_published_trl",
+        "SmolLM2-135M-Instruct, from the same starts: does RL by TRL's trainer do the same?",
+        CHAPTER,
+        grid(BY_TRL, seed=range(3)),
+        "not yet measured; two hours on one CPU core, from the starts of `coin_published`",
     ),
     # No claim: rarer long answers, with twice the rounds, and a share beyond the threshold.
     Recording(

@@ -82,6 +82,18 @@ def divergence(start: pd.DataFrame, end: pd.DataFrame) -> pd.Series:
     return end["kl_from_start"] / theory.length_divergence(start["long_probability"], end["long_probability"])
 
 
+def by_rate(table: pd.DataFrame) -> pd.DataFrame:
+    """(algorithm, rl_lr) -> means over seeds of the first measured round with greedy accuracy .95 (first) and of the
+    chains known at the end (end), and the fewest chains known in any measured round of any run (worst)."""
+    rl = rl_rows(table)
+    runs = rl.groupby("run")[["algorithm", "rl_lr"]].first()
+    runs["first"] = first_round(rl, "greedy_accuracy", RECOVERED)
+    runs["end"] = at_round(table, "end").set_index("run")["chain_accuracy"]
+    runs["worst"] = rl.groupby("run")["chain_accuracy"].min()
+    by = runs.groupby(["algorithm", "rl_lr"])
+    return by[["first", "end"]].mean().assign(worst=by["worst"].min())
+
+
 def slope(rounds: pd.DataFrame) -> tuple[float, float, float]:
     """Takeoff against log2((1 - p)/(2p)) over runs that took off: (rounds for each halving of the odds of long,
     correlation, correlation with 1/p instead).

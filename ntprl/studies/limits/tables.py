@@ -121,7 +121,7 @@ TABLES = (
             algorithm=("star", "grpo"),
             seed=range(3),
         ),
-        "not yet measured; 20 minutes on two CPU cores",
+        "40 minutes of one crowded CPU core",
     ),
     Recording(
         "rl_recursion",

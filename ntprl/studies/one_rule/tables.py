@@ -305,7 +305,7 @@ TABLES = (
         "p_cot = .25, all weights: does RL change where the model looks when it goes on, or what it makes of it?",
         CHAPTER,
         grid(change(AttentionRun(Parity(D)), **START, rl_lr=5e-4, rounds=20, eval_every=2), seed=range(40, 45)),
-        "not yet measured; 3 minutes on two CPU cores",
+        "3 minutes of one crowded CPU core",
     ),
     # Asked after `length_price` (O24 failed: gated, P(long) slides below where `gated_rest` leaves it). That prediction
     # takes the answers of a group for independent; but once x_1 is certain all short ones are the same. With

@@ -12,6 +12,7 @@ import pandas as pd
 from ntprl.book.run import Reinforcement, Run, as_kind, change, from_profile, steps_for
 from ntprl.errors import require
 from ntprl.llama.adapter import Llama, tokenizer
+from ntprl.llama.by_trl import require_trl_can, trl_settings
 from ntprl.llama.config import LlamaConfig
 from ntprl.llama.models import LlamaModel
 from ntprl.seeds import numpy_rng
@@ -34,12 +35,9 @@ class TrlRun(Run):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        first, second = self.pretraining, self.rl
-        require(second is not None, "rl", second, "a Reinforcement where TRL trains")
-        found = (second.algorithm, second.reward, first.cooldown, second.epochs)
-        names = ("algorithm", "reward", "cooldown", "epochs")
-        for name, value, needed in zip(names, found, ("grpo", "r_e2e", 0.0, 1), strict=True):
-            require(value == needed, name, value, f"{needed!r} where TRL trains")
+        require_trl_can(self)
+        cooldown = self.pretraining.cooldown
+        require(cooldown == 0, "cooldown", cooldown, "0.0 where TRL trains")
 
     @property
     def start(self) -> None:
@@ -50,30 +48,7 @@ class TrlRun(Run):
         return [solve(question) for question in self.task.questions(n, numpy_rng(self.seed, stream))]
 
     def settings(self, device: str) -> LlamaConfig:
-        first, second = self.pretraining, self.rl
-        return LlamaConfig(
-            model="from random weights",
-            dataset="generated",
-            p_cot=self.p_cot,
-            mark=self.task.mark,
-            sft_steps=first.steps,
-            sft_batch=first.batch,
-            sft_lr=first.lr,
-            rl_steps=second.rounds,
-            prompts=second.prompts,
-            group=second.group,
-            rl_lr=second.lr,
-            temperature=second.temperature,
-            completion_length=self.task.long_length + 1,
-            warmup=first.warmup,
-            micro=64,
-            sft_every=max(1, first.steps // self.evaluation.n_points),
-            rl_every=second.eval_every,
-            dtype="float32",
-            checkpointing=False,
-            gpus=0 if device == "cpu" else 1,
-            seed=self.seed,
-        )
+        return trl_settings(self, device, mark=self.task.mark)
 
     def fine_tuned(self, device: str, starts: Path | None) -> tuple[Llama, list[dict]]:
         """The model after the first phase, and its measurements; `starts` is a folder of trained starts."""
