@@ -253,7 +253,7 @@ def test_the_rest_under_a_gate_if_guesses_are_alike(charged):
     """By all 2^8 groups of long and short answers, for prompts whose guess is right and those whose guess is wrong."""
     d, group, needed = 16, 8, 7
     price = 1.5 * predictions.critical_price(d, charged)
-    q = predictions.gated_rest_alike(price, d, group, needed / group, charged)
+    q = predictions.gated_rest(price, d, group, needed / group, charged, guess=1.0)
     earned = {True: 0.0, False: 0.0}
     for lucky in (True, False):
         for long in np.ndindex(*(2,) * group):
@@ -264,8 +264,8 @@ def test_the_rest_under_a_gate_if_guesses_are_alike(charged):
             chance = np.prod(np.where(long[1:], q, 1 - q))  # the first answer is looked at, given the others
             earned[bool(long[0])] += chance * reward[0]
     assert 0.5 < q < 0.9 and earned[True] == pytest.approx(earned[False], abs=1e-9)
-    assert predictions.gated_rest_alike(2 * price, d, group, needed / group, charged) == 0
-    assert predictions.gated_rest_alike(price / 2, d, group, needed / group, charged) == 1
+    assert predictions.gated_rest(2 * price, d, group, needed / group, charged, guess=1.0) == 0
+    assert predictions.gated_rest(price / 2, d, group, needed / group, charged, guess=1.0) == 1
 
 
 def test_a_gate_with_guesses_alike():
@@ -279,7 +279,7 @@ def test_a_gate_with_guesses_alike():
 
         def path(setting: dict, step: int) -> dict:
             price, charged = setting["price"], setting["charged"]
-            alike = predictions.gated_rest_alike(price, 16, 8, 0.875, charged) + rest
+            alike = predictions.gated_rest(price, 16, 8, 0.875, charged, guess=1.0) + rest
             long = end if setting["times"] == 3 and step > 50 else alike
             return dict(long_probability=long, greedy_long=float(long > 1 / 3))
 
@@ -290,6 +290,34 @@ def test_a_gate_with_guesses_alike():
     assert (
         check(gated(rest=-0.15)).verdict == check(gated(rest=0.15)).verdict == check(gated(end=0.4)).verdict == FAILED
     )
+
+
+def test_a_gate_with_guesses_as_they_are():
+    def gated(off=0.0, guess=0.8, said=None) -> pd.DataFrame:
+        """Runs that rest where `guess` lets them, and say `said`."""
+        settings = [
+            dict(charged=charged, price=times * predictions.critical_price(16, charged), gate=0.875, seed=seed)
+            for charged in ("all", "right")
+            for times in (1.5, 2.0, 3.0)
+            for seed in range(3)
+        ]
+        rests = {
+            (s["charged"], s["price"]): predictions.gated_rest(s["price"], 16, 8, 0.875, s["charged"], guess=guess)
+            for s in settings
+        }
+
+        def path(setting: dict, step: int) -> dict:
+            long = rests[setting["charged"], setting["price"]] + off
+            named = guess if said is None else said
+            return dict(long_probability=long, greedy_long=float(long > 1 / 3), guess=named, sampled_long_accuracy=1.0)
+
+        return rounds(settings, path, n=100, every=5)
+
+    check = claims.gate_as_alike.criterion
+    assert check(gated()).verdict == check(gated(off=0.05)).verdict == HELD
+    assert check(gated(off=0.12)).verdict == check(gated(off=-0.12)).verdict == FAILED
+    assert check(gated(said=0.5)).verdict == check(gated(guess=1.0, said=0.5)).verdict == FAILED
+    assert check(gated(guess=0.5, said=0.5)).verdict == FAILED  # tells nothing from independent guesses
 
 
 def rare(growth: float = 2.0, rarities=(6, 9, 12), n: int = 18, first=lambda rarity: 0) -> pd.DataFrame:
@@ -384,15 +412,27 @@ def test_groups_leave_the_mean_path_alone_unless_there_is_a_penalty():
 # --- the predictions behind them, by brute force and by chance ---
 
 
+@pytest.mark.parametrize("charged", ["all", "right"])
+def test_the_rest_is_where_the_drift_turns(charged):
+    for times, guess in ((1.5, 0.5), (2.0, 0.5), (2.0, 0.8), (3.0, 0.5), (3.0, 0.65)):
+        args = (times * predictions.critical_price(16, charged), 16, 8, 0.875, charged, guess, 0.98)
+        rest = predictions.gated_rest(*args)
+        below, above = (predictions.gated_drift(rest + step, *args) for step in (-0.01, 0.01))
+        assert 0.1 < rest < 0.8 and below > 0 > above
+        assert all(predictions.gated_drift(q, *args) < 0 for q in np.linspace(rest + 0.01, 0.999, 20))
+
+
+@pytest.mark.parametrize(("guess", "well"), [(0.5, 1.0), (0.8, 1.0), (1.0, 0.9)])
 @pytest.mark.parametrize(("charged", "gate"), [("all", 0.0), ("all", 0.875), ("right", 0.875), ("right", 1.0)])
-def test_the_gated_drift_is_that_of_drawn_groups(charged, gate):
+def test_the_gated_drift_is_that_of_drawn_groups(charged, gate, guess, well):
     q, price, d, group, rng = 0.4, 1 / 15, 16, 8, np.random.default_rng(0)
     is_long = rng.random((400_000, group)) < q
-    right = is_long | (rng.random(is_long.shape) < 0.5)
+    names_first = rng.random(is_long.shape) < guess
+    right = np.where(is_long, rng.random(is_long.shape) < well, names_first == (rng.random((400_000, 1)) < 0.5))
     cost = price * np.where(is_long, d, 1) * (right if charged == "right" else 1)
     rewards = right - cost * (right.mean(axis=1, keepdims=True) >= gate)
     drift = ((is_long - q) * rewards).mean()
-    assert predictions.gated_drift(q, price, d, group, gate, charged) == pytest.approx(drift, abs=1.5e-3)
+    assert predictions.gated_drift(q, price, d, group, gate, charged, guess, well) == pytest.approx(drift, abs=1.5e-3)
 
 
 def test_without_a_gate_the_price_is_critical_where_it_says():

@@ -16,8 +16,10 @@ from ntprl.book.sweep import run_one
 from ntprl.measure import long_probability
 from ntprl.pretrain import pretrain
 from ntprl.records import recording
+from ntprl.sampling import sample
 from ntprl.seeds import torch_rng
 from ntprl.studies.one_rule import transformers
+from ntprl.studies.one_rule.prices import GatedRun, PricedRun, guess_alike
 from ntprl.studies.one_rule.tables import TABLES
 from ntprl.studies.one_rule.transformers import (
     LESSONS,
@@ -26,7 +28,6 @@ from ntprl.studies.one_rule.transformers import (
     LessonRun,
     NoisyStarRun,
     PartsRun,
-    PricedRun,
     RareRun,
     SecondPhase,
     StopBias,
@@ -109,6 +110,21 @@ def test_prices_one_by_one(charged, gate):
         wanted.append(r - 0.1 * n * pays)
     np.testing.assert_allclose(reward(prompts, answers), wanted)
     np.testing.assert_allclose(reward(prompts, answers), wanted)
+
+
+def test_how_much_alike_guesses_are_is_counted(lively_model):
+    """Against the short answers among many that are drawn."""
+    task = Parity(3)
+    model = lively_model(task, scale=0.15)
+    prompts = task.prompts(6, np.random.default_rng(1))
+    answers = sample(model, prompts, task.eos, 4, generator=torch_rng(0, "sampling"), group=8000)
+    is_short = ((answers[:, 1] == task.eos) & np.isin(answers[:, 0], (0, 1))).reshape(6, -1)
+    names_first = (answers[:, 0] == np.repeat(prompts[:, 0], 8000)).reshape(6, -1)
+    s = (is_short & names_first).sum(axis=1) / is_short.sum(axis=1)
+    wanted = 0.5 + np.sqrt(np.mean((s - 0.5) ** 2))
+    assert 0.52 < wanted < 0.98 and guess_alike(model, task, prompts) == pytest.approx(wanted, abs=0.02)
+    row = change(GatedRun(task), **TINY_RL).measure_round(0, model)
+    assert 0.5 <= row["guess"] <= 1
 
 
 def test_the_process_reward_keeps_in_proportion():

@@ -27,7 +27,8 @@ from ntprl.studies.limits.runs import CopyRun, FlowRun, UnknownLinks
 from ntprl.studies.linear_chain.runs import ChainRun, ChainStarRun, SamplesNeeded
 from ntprl.studies.multiplication.runs import MultiplicationDigits, MultiplicationRun
 from ntprl.studies.one_rule.attention import AttentionRun
-from ntprl.studies.one_rule.transformers import PartsRun, PricedRun, SecondPhase, StaircaseRun
+from ntprl.studies.one_rule.prices import GatedRun, PricedRun
+from ntprl.studies.one_rule.transformers import PartsRun, SecondPhase, StaircaseRun
 from ntprl.studies.threshold.runs import PRETRAINING, FirstBitRun, LearningOrder
 from ntprl.studies.words.runs import TrlRun
 from ntprl.tasks.parity import Parity
@@ -529,6 +530,9 @@ def check_second_phase(recording: Recording, table: pd.DataFrame) -> None:
     wanted = set(columns(recording)) | set(ROUND_COLUMNS)
     if isinstance(recording.configs[0], PartsRun):
         wanted |= {"stop_gap", "link_gap"}
+    if isinstance(recording.configs[0], GatedRun):
+        wanted |= {"guess"}
+        assert table["guess"].dropna().between(0.5, 1).all()
     if isinstance(recording.configs[0], AttentionRun):
         wanted |= {"attention_moved", "start_gap", "old_look_gap", "new_look_gap"}
         measured = table[table["greedy_accuracy"].notna()]

@@ -218,6 +218,7 @@ FALSE = {
     "O34": setting(greedy_accuracy=0.5),
     "O35": setting(greedy_long=0.0),
     "O36": setting(long_probability=0.4),
+    "O41": setting(guess=0.5),
     "O40": last_rounds(greedy_accuracy=0.5),
     "O39": setting(new_look_gap=-1.0),
     "O37": setting(long_probability=0.25),

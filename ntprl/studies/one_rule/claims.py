@@ -26,7 +26,6 @@ from ntprl.studies.one_rule.predictions import (
     critical_price,
     flip_shift,
     gated_rest,
-    gated_rest_alike,
     kl_rest,
     kl_rest_tilted,
     leap_thresholds,
@@ -387,12 +386,12 @@ def gate(table: pd.DataFrame) -> Verdict:
 )
 def gate_alike(table: pd.DataFrame) -> Verdict:
     """Ours, asked after O24 had failed. Held if at 1.5 times the critical price the mean of P(long), over runs and the
-    last third of the rounds, lies within .1 of `gated_rest_alike`, whichever answers pay, and at three times it every
-    run ends below .05; failed otherwise."""
+    last third of the rounds, lies within .1 of `gated_rest` with guess = 1, whichever answers pay, and at three times
+    it every run ends below .05; failed otherwise."""
     priced, rests, ends = with_times(first_round_row(table)), rest_of(table), last_round(table)
     found, holds = [], True
     for charged, rows in priced[priced["times"] == 1.5].groupby("charged"):
-        predicted = gated_rest_alike(rows["price"].iloc[0], D, 8, 0.875, charged)
+        predicted = gated_rest(rows["price"].iloc[0], D, 8, 0.875, charged, guess=1.0)
         mean = rests[rows.index].mean()
         holds &= abs(mean - predicted) <= 0.1
         found.append(f"{mean:.3f} where {charged} answers pay (predicted {predicted:.3f})")
@@ -401,6 +400,36 @@ def gate_alike(table: pd.DataFrame) -> Verdict:
     text = f"1.5 times the critical price: P(long) rests at {', '.join(found)}; three times: ends at {most:.3f} or "
     text += f"less, where independent guesses would leave {independent:.2f}"
     return outcome(bool(holds and most < BELOW), text)
+
+
+@claim(
+    "O41",
+    "A gated price: P(long) rests where guesses that are as much alike as they are let it",
+    source="ours",
+    tables=("gate_guesses",),
+)
+def gate_as_alike(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O24 and O36 had failed. P(long) of a run, mean over the last third of its rounds, against
+    `gated_rest` with `guess` and the share of right long answers as measured in the same rounds of the same run. Held
+    if the root mean square of the difference over runs is at most .1 and below that of independent guesses and that of
+    guesses all alike; failed otherwise."""
+    rests, first = rest_of(table), first_round_row(table)
+    measured = {name: rest_of(table, name) for name in ("guess", "sampled_long_accuracy")}
+    ways = {"as measured": {}, "independent": {}, "all alike": {}}
+    for run, row in first.iterrows():
+        settings = (row["price"], D, 8, 0.875, row["charged"])
+        guess, right = (measured[name][run] for name in ("guess", "sampled_long_accuracy"))
+        ways["as measured"][run] = gated_rest(*settings, guess=guess, right=right)
+        ways["independent"][run], ways["all alike"][run] = gated_rest(*settings), gated_rest(*settings, guess=1.0)
+    misses = {name: float(np.sqrt(((rests - pd.Series(found)) ** 2).mean())) for name, found in ways.items()}
+    best = misses.pop("as measured")
+    text = f"P(long) misses its rest by {best:.3f}, root mean square over {len(rests)} runs, "
+    text += ", ".join(f"by {miss:.3f} if guesses were {name}" for name, miss in misses.items())
+    for (charged, times), rows in with_times(first).groupby(["charged", "times"]):
+        said = pd.Series(ways["as measured"])[rows.index].mean()
+        text += f"; {times:g} times, {charged} charged: {over_seeds(rests[rows.index], 2)}, predicted {said:.2f}, "
+        text += f"guess {measured['guess'][rows.index].mean():.2f}"
+    return outcome(bool(best <= 0.1 and best < min(misses.values())), text)
 
 
 # --- rare long answers, the chain being known ---

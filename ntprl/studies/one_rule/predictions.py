@@ -12,7 +12,7 @@ from scipy.special import expit, gammaln, logit, xlog1py, xlogy
 from ntprl.theory import Number, length_divergence
 
 
-def binomial(k: np.ndarray, n: int, p: float) -> np.ndarray:
+def binomial(k: np.ndarray, n: int, p: float | np.ndarray) -> np.ndarray:
     """P(k right answers of n), each right with probability p; `scipy.stats` has it too, and loads slowly."""
     ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     return np.exp(ways + xlogy(k, p) + xlog1py(n - k, -p))
@@ -104,51 +104,57 @@ def critical_price(d: int, charged: str) -> float:
     return 1 / (2 * (d - 1)) if charged == "all" else 1 / (2 * d - 1)
 
 
-def gated_drift(q: float, price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
+def gated_drift(
+    q: float | np.ndarray,
+    price: float,
+    d: int,
+    group: int,
+    gate: float,
+    charged: str = "all",
+    guess: float = 0.5,
+    right: float = 1.0,
+) -> float | np.ndarray:
     """Mean of (is it long) x (reward less its mean given the group's lengths' share q), up to a factor: its sign is
     the direction in which a policy gradient moves the share q of long answers.
 
-    The price is asked in groups of which at least a share `gate` is right; long answers are right, short ones half of
-    the time. E[long R] - q E[R] for one answer of a group, the others independent.
+    The price is asked in groups of which at least a share `gate` is right. Long answers are right with chance `right`.
+    A short answer names x_1 with chance `guess`, so that on half of the prompts it is right with that chance, and on
+    the others with 1 - guess: 1/2 are independent guesses, 1 is one guess for all. E[long R] - q E[R] for one answer of
+    a group, given the prompt, the others independent.
     """
-    others = np.arange(group)
-    chance = binomial(others, group - 1, (1 + q) / 2)  # right answers among the others
-    charged_if_right, charged_if_wrong = (chance[(others + right) / group >= gate - 1e-9].sum() for right in (1, 0))
-    long = 1 - price * d * charged_if_right
-    wrong = price * charged_if_wrong if charged == "all" else 0.0
-    short = (1 - price * charged_if_right) / 2 - wrong / 2
-    return q * (1 - q) * (long - short)
+    shares, others = np.atleast_1d(q), np.arange(group)[:, None]
+    gain = np.zeros(len(shares))
+    for lucky in (guess, 1 - guess):
+        chance = binomial(others, group - 1, shares * right + (1 - shares) * lucky)  # right ones among the others
+        if_right, if_wrong = (((others + own) / group >= gate - 1e-9) * chance for own in (1, 0))
+        costs = if_right.sum(axis=0), if_wrong.sum(axis=0) * (charged == "all")  # chance to pay, of an answer
+        long, short = (
+            well * (1 - price * length * costs[0]) - (1 - well) * price * length * costs[1]
+            for length, well in ((d, right), (1, lucky))
+        )
+        gain += (long - short) / 2
+    drift = shares * (1 - shares) * gain
+    return drift if np.ndim(q) else float(drift[0])
 
 
-def gated_rest(price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
-    """Where the share of long answers rests: the root of `gated_drift`; 1 or 0 if it has one sign."""
-    low, high = 1e-4, 1 - 1e-4
-    drifts = [gated_drift(q, price, d, group, gate, charged) for q in (low, high)]
-    if drifts[0] * drifts[1] > 0:
-        return float(drifts[0] > 0)
-    return float(brentq(gated_drift, low, high, args=(price, d, group, gate, charged)))
-
-
-def gated_rest_alike(price: float, d: int, group: int, gate: float, charged: str = "all") -> float:
-    """As `gated_rest`, if all short answers to a prompt are the same one, because the first token of the chain has
-    become certain: on half of the prompts they are all right, on the others all wrong. 0 if long answers lose at every
-    share.
-
-    On the first half every group pays, and a long answer earns less by price (d - 1). On the other half only long
-    answers are right: 1 - price d P(paid), against - price P(paid) for a short one, or 0 if right ones only pay.
-    """
-    others, needed = np.arange(group), math.ceil(group * gate - 1e-9)
-
-    def gain(q: float) -> float:
-        chance = binomial(others, group - 1, q)  # long answers among the others
-        long = 1 - price * d * chance[others + 1 >= needed].sum()
-        short = -price * chance[others >= needed].sum() if charged == "all" else 0.0
-        return float((long - short) - price * (d - 1)) / 2
-
-    low, high = 1e-4, 1 - 1e-4
-    if gain(low) <= 1e-9:
+def gated_rest(
+    price: float,
+    d: int,
+    group: int,
+    gate: float,
+    charged: str = "all",
+    guess: float = 0.5,
+    right: float = 1.0,
+) -> float:
+    """Where the share of long answers rests: the largest root of `gated_drift` below which it grows; 0 if it grows
+    nowhere, 1 if it grows up to the end."""
+    args = (price, d, group, gate, charged, guess, right)
+    shares = np.linspace(1e-4, 1 - 1e-4, 400)
+    growing = np.flatnonzero(gated_drift(shares, *args) > 1e-12)
+    if not len(growing):
         return 0.0
-    return 1.0 if gain(high) > 0 else float(brentq(gain, low, high))
+    last = int(growing[-1])
+    return 1.0 if last == len(shares) - 1 else float(brentq(gated_drift, shares[last], shares[last + 1], args=args))
 
 
 def advantage_gap(right: float, group: int) -> float:

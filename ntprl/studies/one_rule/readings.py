@@ -59,8 +59,8 @@ def growth_by_draws(table: pd.DataFrame, rollouts: int = 0) -> pd.DataFrame:
     return rows.loc[before < 1 / 2, ["rollouts", "drawn", "factor"]]  # odds of one half: P(long) of 1/3
 
 
-def rest_of(table: pd.DataFrame) -> pd.Series:
-    """P(long) of each run, mean over the measured rounds of its last third."""
+def rest_of(table: pd.DataFrame, column: str = "long_probability") -> pd.Series:
+    """P(long) of each run, or another column, mean over the measured rounds of its last third."""
     measured = table.dropna(subset="greedy_long")
     late = measured[measured["step"] >= 2 / 3 * measured.groupby("run")["step"].transform("max")]
-    return late.groupby("run")["long_probability"].mean()
+    return late.groupby("run")[column].mean()

@@ -8,6 +8,7 @@ from ntprl.book.run import Run, change
 from ntprl.studies.one_rule import CHAPTER
 from ntprl.studies.one_rule.attention import AttentionRun
 from ntprl.studies.one_rule.predictions import branch_threshold, critical_price
+from ntprl.studies.one_rule.prices import GatedRun, PricedRun
 from ntprl.studies.one_rule.transformers import (
     LEAPS,
     LESSONS,
@@ -16,7 +17,6 @@ from ntprl.studies.one_rule.transformers import (
     LessonRun,
     NoisyStarRun,
     PartsRun,
-    PricedRun,
     RareRun,
     SecondPhase,
     StaircaseRun,
@@ -309,8 +309,8 @@ TABLES = (
     ),
     # Asked after `length_price` (O24 failed: gated, P(long) slides below where `gated_rest` leaves it). That prediction
     # takes the answers of a group for independent; but once x_1 is certain all short ones are the same. With
-    # `gated_rest_alike` P(long) rests at .69 or .71 for 1.5 times the critical price, and falls to 0 at three times it,
-    # where `gated_rest` says .40.
+    # guess = 1 in `gated_rest` P(long) rests at .69 or .71 for 1.5 times the critical price, and falls to 0 at three
+    # times it, where independent guesses say .40.
     Recording(
         "gate_alike",
         "A gated price on length, REINFORCE: does P(long) rest where guesses that are all alike let it?",
@@ -332,6 +332,32 @@ TABLES = (
             for seed in range(30, 33)
         ),
         "5 minutes on two CPU cores",
+    ),
+    # Asked after `gate_alike` (O36 failed too). x_1 is neither a coin nor certain, so guesses are in part alike, by how
+    # much is measured (`guess`), and so is how many long answers are right. Predicted: P(long) rests at `gated_rest`
+    # with both as they are measured in each run, which at twice the critical price falls from .53 (all charged) as
+    # guesses become alike; root mean square of the difference over runs at most .1, less than by either extreme.
+    Recording(
+        "gate_guesses",
+        "A gated price on length, REINFORCE: does P(long) rest where guesses, as much alike as they are, let it?",
+        CHAPTER,
+        tuple(
+            change(
+                GatedRun(Parity(D)),
+                **START,
+                algorithm="reinforce",
+                rounds=200,
+                eval_every=5,
+                charged=charged,
+                price=critical * times,
+                gate=0.875,
+                seed=seed,
+            )
+            for charged, critical in PRICES.items()
+            for times in (1.5, 2.0, 3.0)
+            for seed in range(50, 53)
+        ),
+        "not yet measured; 15 minutes on two CPU cores",
     ),
     # Asked after `group_size` (O28 failed by a hair: groups of 32 were slower). 512 answers are 64 prompts in groups of
     # 8 and 16 in groups of 32, and fewer prompts are a noisier gradient, to which AdamW answers with smaller steps.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ntprl.book.readings import final_rows
 from ntprl.book.run import Reinforcement, Run, change
-from ntprl.errors import require_choice, require_integer, require_number
+from ntprl.errors import require_choice, require_integer
 from ntprl.measure import crossing, share
 from ntprl.mixture import Mixture
 from ntprl.posttrain import posttrain
@@ -175,50 +175,6 @@ class PartsRun(SecondPhase):
 # --- other rewards ---
 
 
-class Priced:
-    """1 for a right answer, less price x tokens (EOS not counted), from a round on; called once a round.
-
-    `charged`: all answers, or right ones only. `gate`: only in groups of which at least this share is right.
-    """
-
-    __name__ = "priced"
-
-    def __init__(self, run: "PricedRun"):
-        self.run, self.calls = run, 0
-
-    def __call__(self, prompts: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        run = self.run
-        right = run.task.r_e2e(prompts, answers).astype(float)
-        price = run.price * lengths(answers, run.task.eos)
-        if run.charged == "right":
-            price = price * right
-        by_group = right.reshape(-1, run.rl.group).mean(axis=1).repeat(run.rl.group)
-        is_charged = (by_group >= run.gate) & (self.calls >= run.free_rounds)
-        self.calls += 1
-        return right - price * is_charged
-
-
-@dataclass(frozen=True)
-class PricedRun(SecondPhase):
-    """A price on length."""
-
-    kind: str = "PricedRun"
-    price: float = 0.0  # of one token
-    charged: str = "all"  # which answers: all, or right
-    free_rounds: int = 0  # before the price is asked
-    gate: float = 0.0  # share of right answers from which a group is charged
-
-    def __post_init__(self) -> None:
-        for name in ("price", "gate"):
-            require_number(name, getattr(self, name), low=0, high=1)
-        require_choice("charged", self.charged, ("all", "right"))
-        require_integer("free_rounds", self.free_rounds, low=0)
-        super().__post_init__()
-
-    def rewarding(self) -> Priced:
-        return Priced(self)
-
-
 NOISY_REWARDS = ("chain", "end-to-end", "process")
 
 
@@ -360,7 +316,7 @@ def _live(run: Run, steps: int, *predicted: tuple[float, float]) -> Live:
 QUARTER, REST = leap_thresholds(LEAPS)
 LIVE = {
     "parity": _live(Run(Parity(D)), 300, (1, branch_threshold(1 / 2))),
-    "mod3": _live(Run(Parity(D, modulus=3)), 500, (1, branch_threshold(1 / 3))),
+    "mod3": _live(Run(Parity(D, modulus=3)), 600, (1, branch_threshold(1 / 3))),
     "marked": _live(Run(MarkedParity(D)), 300, (1, branch_threshold(1))),
     "noise": _live(DrawnRun(NoisyParity(D, noise=0.3)), 400, (1, branch_threshold(1 / 2, 0.7))),
     "leap": _live(StaircaseRun(LeapParity(D, leap=LEAPS)), 700, (1 / 4, QUARTER), (3 / 4, REST)),
