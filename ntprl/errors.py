@@ -76,10 +76,21 @@ def existing_path(name: str, value: str) -> Path | None:
         raise InputError(f"{name} = {shown(value)} is not allowed: it can be no path ({reason})") from None
 
 
+def _named_once(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object whose names are all different; `json` would keep the last of equal ones without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {shown(next(name for name in names if names.count(name) > 1))} twice")
+    return content
+
+
 def json_object(source: Path | str | bytes, what: str, keys: Collection[str] = (), remedy: str = "") -> dict:
-    """A JSON object with at least these keys, from a file or a text; else an InputError with the remedy."""
+    """A JSON object with at least these keys, from a file or a text; else an InputError with the remedy. A name that
+    stands twice is refused: it is a piece written twice, or one of two values that would be lost."""
     try:
-        content = json.loads(source.read_bytes() if isinstance(source, Path) else source)
+        text = source.read_bytes() if isinstance(source, Path) else source
+        content = json.loads(text, object_pairs_hook=_named_once)
         if not isinstance(content, dict):
             raise ValueError(f"it holds {shown(content)}")
         if missing := sorted(set(keys) - content.keys()):

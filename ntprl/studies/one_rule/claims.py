@@ -269,15 +269,16 @@ def looks_where_it_looked(table: pd.DataFrame) -> Verdict:
     the end, or did not stop at the start, has nothing to explain, and the verdict is undecided."""
     end = last_round(table)
     flips = bool((end["stop_gap"] < 0).all() and (end["start_gap"] > 0).all())
-    as_said = bool((end["old_look_gap"] < 0).all() and (end["new_look_gap"] > 0).all())
+    goes_on, stops, n = int((end["old_look_gap"] < 0).sum()), int((end["new_look_gap"] > 0).sum()), len(end)
     mean, (low, high) = mean_interval((end["start_gap"] - end["new_look_gap"]) / (end["start_gap"] - end["stop_gap"]))
-    text = f"attention alone brings {mean:.2f} [{low:.2f}, {high:.2f}] of the fall of the EOS logit; gap of the start "
-    text += f"{over_seeds(end['start_gap'])}, with the new attention {over_seeds(end['new_look_gap'])}, after RL "
-    text += f"{over_seeds(end['stop_gap'])}, with the old attention {over_seeds(end['old_look_gap'])}; total variation "
-    text += f"of the attention {over_seeds(end['attention_moved'])}"
+    text = f"given the new attention the start still stops in {stops} of {n} runs, given the old one the reinforced "
+    text += f"model goes on in {goes_on} of {n}; attention alone brings {mean:.2f} [{low:.2f}, {high:.2f}] of the fall "
+    text += f"of the EOS logit; gap of the start {over_seeds(end['start_gap'])}, with the new attention "
+    text += f"{over_seeds(end['new_look_gap'])}, after RL {over_seeds(end['stop_gap'])}, with the old attention "
+    text += f"{over_seeds(end['old_look_gap'])}; total variation of the attention {over_seeds(end['attention_moved'])}"
     if not flips:
         return Verdict(UNDECIDED, f"some run does not flip; {text}")
-    if not as_said or low > 0.5:
+    if min(goes_on, stops) < n or low > 0.5:
         return Verdict(FAILED, text)
     return Verdict(HELD if high < 0.5 else UNDECIDED, text)
 
