@@ -282,6 +282,19 @@ def test_trl_may_not_end_elsewhere():
     assert claims.by_trl.criterion(made_up(3), ours).verdict == FAILED
 
 
+@pytest.mark.parametrize(
+    "gains, expected",
+    [((0.2, 0.25, 0.3), HELD), ((-0.2, -0.25, -0.3), FAILED), ((0.2, -0.2, 0.3), UNDECIDED)],
+)
+def test_what_the_reward_adds_to_a_drift(gains, expected):
+    rows = []
+    for seed, gain in enumerate(gains):
+        for reward, by in (("r_e2e", 0.1 + gain), ("coin", 0.1)):
+            one = made_up(1, start=dict(long_probability=0.25), end=dict(long_probability=0.25 + by), reward=reward)
+            rows.append(one.assign(seed=seed, run=f"{reward} {seed}"))
+    assert claims.pairs.criterion(pd.concat(rows)).verdict == expected
+
+
 def test_live_verdicts_say_what_changed():
     table = made_up(1)
     said = claims.live_verdicts(table, 0.25, 42)

@@ -231,5 +231,11 @@ def test_the_live_kinds_say_when_prompts_go_on():
     assert [transformers.predicted_share(two, p) for p in (0.3, 0.42, 0.55)] == [0, 0.25, 1]
     assert [transformers.predicted_share(leap, p) for p in (0.3, 0.4, 0.45)] == [0, 0.25, 1]
     assert isinstance(leap.run.task, LeapParity)
-    words = [transformers.share_in_words(share) for share in (0.02, 0.3, 0.5, 0.97)]
-    assert [word.split(" of")[0] for word in words] == ["hardly any", "a quarter", "some", "nearly all"]
+    words = [transformers.share_in_words(share) for share in (0.02, 0.3, 0.5, 0.7, 0.97)]
+    assert [word.split(" of")[0] for word in words] == [
+        "hardly any",
+        "a quarter",
+        "some",
+        "three quarters",
+        "nearly all",
+    ]

@@ -23,7 +23,7 @@ from ntprl.book.verdict import (
     claim,
     over_seeds,
 )
-from ntprl.measure import crossing
+from ntprl.measure import crossing, mean_interval
 from ntprl.studies.coin.runs import PUBLISHED
 
 KNOWN = 0.02  # mean probability of a wrong token of the chain, where it parted from the short answer, if it is known
@@ -90,15 +90,17 @@ def controls(table: pd.DataFrame) -> Verdict:
     greedy accuracy and fewer than half of the greedy answers are long after it; failed otherwise."""
     start, end = (at_round(table, which).set_index("run") for which in ("start", "end"))
     added, p_long = end["greedy_accuracy"] - start["greedy_accuracy"], start["long_probability"]
-    holds, texts = bool(((added < RAISED) & (end["greedy_long"] < 0.5)).all()), []
+    lifted, texts, counts = (added >= RAISED) | (end["greedy_long"] >= 0.5), [], []
     for (p_cot, reward), rows in end.groupby(["p_cot", "reward"]):
         what = "a coin for a reward" if reward == "coin" else "no long demonstrations"
+        counts.append(f"{int(lifted[rows.index].sum())} of {len(rows)} runs with {what}")
         texts.append(
             f"{what}, p_cot = {p_cot:g}: RL adds {over_seeds(added[rows.index], 2)} to greedy accuracy, greedy long "
             f"after it {over_seeds(rows['greedy_long'], 2)}, P(long) {over_seeds(p_long[rows.index], 2)} "
             f"before and {over_seeds(rows['long_probability'], 2)} after"
         )
-    return Verdict(HELD if holds else FAILED, "; ".join(texts))
+    text = f"lifted, or long, are {' and '.join(counts)}"
+    return Verdict(FAILED if lifted.any() else HELD, "; ".join((text, *texts)))
 
 
 @claim(
@@ -165,3 +167,23 @@ def by_trl(theirs: pd.DataFrame, ours: pd.DataFrame) -> Verdict:
     text += f"loops; median greedy length {end['greedy_median_length'].median():g} and "
     text += f"{own['greedy_median_length'].median():g} tokens"
     return Verdict(HELD if found.all() and abs(apart) <= 0.1 else FAILED, text)
+
+
+@claim(
+    "O42",
+    "SmolLM2-135M-Instruct: P(long) rises more with the true reward than with a coin for a reward",
+    source="ours",
+    tables=("coin_published_pairs",),
+)
+def pairs(table: pd.DataFrame) -> Verdict:
+    """Ours, asked after O29 had failed. What P(long) gains with the true reward less what it gains with a coin, from
+    the same start: held if its t interval over seeds lies above 0, failed if below, else undecided."""
+    start, end = (
+        at_round(table, which).set_index(["reward", "seed"])["long_probability"] for which in ("start", "end")
+    )
+    gain = end - start
+    gained = {reward: gain[reward].sort_index() for reward in ("r_e2e", "coin")}
+    mean, (low, high) = mean_interval(gained["r_e2e"] - gained["coin"])
+    text = f"P(long) gains {mean:+.2f} [{low:+.2f}, {high:+.2f}] more with the true reward; with it "
+    text += f"{over_seeds(gained['r_e2e'], 2)}, with a coin {over_seeds(gained['coin'], 2)}"
+    return Verdict(HELD if low > 0 else FAILED if high < 0 else UNDECIDED, text)

@@ -33,7 +33,7 @@ TABLES = (
         "SmolLM2-135M-Instruct on parity in words, p_cot = .25: do both phases show?",
         CHAPTER,
         grid(PUBLISHED, seed=range(3)),
-        "not yet measured; 90 minutes on one CPU core, by estimate",
+        "21 minutes for RL and 35 for the starts, of one crowded CPU core",
     ),
     # O29. Predicted: without long demonstrations, and with a coin for a reward, RL adds less than .2 to greedy
     # accuracy, and fewer than half of the greedy answers are long after it, in every run.
@@ -42,7 +42,16 @@ TABLES = (
         "SmolLM2-135M-Instruct: what does RL do without long demonstrations, and with a coin for a reward?",
         CHAPTER,
         (*grid(PUBLISHED, p_cot=(0.0,), seed=range(3)), *grid(PUBLISHED, reward=("coin",), seed=range(3))),
-        "not yet measured; 90 minutes on one CPU core, from the starts of `coin_published`",
+        "48 minutes for RL and 35 for the starts without long demonstrations, of one crowded CPU core",
+    ),
+    # O42, asked after O29 had failed: with a coin for a reward P(long) drifts. Does the true reward do more than that?
+    # Both from the same five new starts. Predicted: P(long) rises by more with the true reward, in every pair.
+    Recording(
+        "coin_published_pairs",
+        "SmolLM2-135M-Instruct: does P(long) rise more with the true reward than with a coin, from the same starts?",
+        CHAPTER,
+        grid(PUBLISHED, reward=("r_e2e", "coin"), seed=range(3, 8)),
+        "not yet measured; two and a half hours on one CPU core",
     ),
     # O30. Predicted: greedy answers turn long within .05 of m/(1 + m): of 1/3 here ...
     Recording(

@@ -357,7 +357,7 @@ TABLES = (
             for times in (1.5, 2.0, 3.0)
             for seed in range(50, 53)
         ),
-        "not yet measured; 15 minutes on two CPU cores",
+        "25 minutes of one crowded CPU core",
     ),
     # Asked after `group_size` (O28 failed by a hair: groups of 32 were slower). 512 answers are 64 prompts in groups of
     # 8 and 16 in groups of 32, and fewer prompts are a noisier gradient, to which AdamW answers with smaller steps.

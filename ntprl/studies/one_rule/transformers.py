@@ -328,7 +328,7 @@ LIVE = {
 
 def share_in_words(share_of_prompts: float) -> str:
     """Of prompts, coarsely, so that it reads the same on every machine."""
-    for name, value in (("hardly any", 0.0), ("a quarter", 0.25), ("nearly all", 1.0)):
+    for name, value in (("hardly any", 0.0), ("a quarter", 0.25), ("three quarters", 0.75), ("nearly all", 1.0)):
         if abs(share_of_prompts - value) <= 0.1:
             return f"{name} of the prompts"
     return "some of the prompts"
