@@ -271,15 +271,23 @@ def test_more_of_the_same_must_bring_nothing_and_long_ones_length(same, long, ex
 
 @pytest.mark.parametrize(
     "end, expected",
-    [({}, HELD), (dict(greedy_accuracy=0.8), FAILED), (dict(greedy_median_length=2.0), FAILED)],
+    [
+        ({}, HELD),
+        (dict(greedy_accuracy=0.8), FAILED),
+        (dict(long_probability=0.35), FAILED),
+        (dict(long_probability=0.2), FAILED),
+    ],
 )
-def test_trl_must_recover_as_we_do(end, expected):
-    assert claims.by_trl.criterion(made_up(3, end=end), made_up(3)).verdict == expected
+def test_trl_must_end_where_we_do(end, expected):
+    ours = made_up(3, end=dict(long_probability=0.5))
+    theirs = made_up(3, start=dict(long_probability=0.25), end=dict(long_probability=0.5) | end)
+    assert claims.by_trl.criterion(theirs, ours).verdict == expected
 
 
-def test_trl_may_not_end_elsewhere():
-    ours = made_up(3, end=dict(greedy_accuracy=0.7))
-    assert claims.by_trl.criterion(made_up(3), ours).verdict == FAILED
+def test_p_long_must_rise_by_trl_in_every_run():
+    low, high = dict(long_probability=0.25), dict(long_probability=0.3)
+    theirs = pd.concat([made_up(2, start=low, end=high), made_up(1, start=high, end=high, other=1).assign(seed=2)])
+    assert claims.by_trl.criterion(theirs, made_up(3, end=high)).verdict == FAILED
 
 
 @pytest.mark.parametrize(

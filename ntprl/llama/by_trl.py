@@ -15,7 +15,7 @@ from ntprl.tasks.task import PAD, Task
 
 
 def require_trl_can(run: Run) -> None:
-    """GRPO alone, one step a round, from the end of the answer. Raises InputError."""
+    """Refuse, by an InputError, what is not GRPO with the end-to-end reward and one step a round."""
     second = run.rl
     require(second is not None, "rl", second, "a Reinforcement where TRL trains")
     found = (second.algorithm, second.reward, second.epochs, second.minibatches)

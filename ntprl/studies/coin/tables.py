@@ -42,7 +42,7 @@ TABLES = (
         "SmolLM2-135M-Instruct: what does RL do without long demonstrations, and with a coin for a reward?",
         CHAPTER,
         (*grid(PUBLISHED, p_cot=(0.0,), seed=range(3)), *grid(PUBLISHED, reward=("coin",), seed=range(3))),
-        "48 minutes for RL and 35 for the starts without long demonstrations, of one crowded CPU core",
+        "48 minutes for RL and some 70 for six starts, of one crowded CPU core",
     ),
     # O42, asked after O29 had failed: with a coin for a reward P(long) drifts. Does the true reward do more than that?
     # Both from the same five new starts. Predicted: P(long) rises by more with the true reward, in every pair.
@@ -78,8 +78,8 @@ TABLES = (
         grid(CONTINUED, next_p_cot=(0.25, 1.0), seed=range(3)),
         "not yet measured; 90 minutes on one CPU core, from the starts of `coin_published`",
     ),
-    # O40. Predicted: every run recovers by TRL's trainer too, and ends within .1 of the greedy accuracy by our loops
-    # (mean over seeds).
+    # O40. Predicted: P(long) rises in every run by TRL's trainer too, and in the mean over seeds it and greedy accuracy
+    # end within .1 of where they end by our loops.
     Recording(
         "coin_published_trl",
         "SmolLM2-135M-Instruct, from the same starts: does RL by TRL's trainer do the same?",
