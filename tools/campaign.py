@@ -58,8 +58,8 @@ class Tally:
         if outcome in ("silent", "traceback", "lost"):
             self.faults.append(f"{outcome}: {self.part}: {' '.join(case.split())[:300]}")
 
-    def judge(self, case: str, call, good: bool = False, harmless=lambda result: False) -> None:
-        """Call something that must be refused in one line, or, if `good` or `harmless(its result)`, may be accepted."""
+    def judge(self, case: str, call, harmless=lambda result: False) -> None:
+        """Call something that must be refused in one line, or may be accepted if its result is `harmless`."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 result = call()
@@ -68,7 +68,7 @@ class Tally:
         except Exception as error:  # any other is what this looks for
             self.add("traceback", f"{case}: {type(error).__name__}: {error}")
         else:
-            self.add("accepted" if good or harmless(result) else "silent", case)
+            self.add("accepted" if harmless(result) else "silent", case)
 
 
 # --- parameters, as papermill passes them to a kernel ---

@@ -64,16 +64,21 @@ def guess_alike(model: Transformer, task: Parity, prompts: np.ndarray) -> float:
     With s the chance that a short answer names x_1, given that it is short, exact for each prompt: 1/2 plus the root
     mean square over prompts of s - 1/2. Whether a group's guesses are right together depends on (s - 1/2)^2.
     """
-    device = model.embed.weight.device
-    first = task.long(prompts)[:, :1]
-    chance = {}
-    start = model(torch.as_tensor(prompts, device=device), n_out=1)[:, 0].float().softmax(-1).cpu().numpy()
-    for token in (first, 1 - first):
-        read = torch.as_tensor(np.hstack((prompts, token)), device=device)
-        stops = model(read, n_out=1)[:, 0].float().softmax(-1).cpu().numpy()[:, task.eos]
-        chance[len(chance)] = np.take_along_axis(start, token, axis=1)[:, 0] * stops
-    s = chance[0] / (chance[0] + chance[1])
-    return float(0.5 + np.sqrt(np.mean((s - 0.5) ** 2)))
+
+    def following(tokens: np.ndarray) -> torch.Tensor:
+        """Probabilities of the next token, (n, V)."""
+        read = torch.as_tensor(tokens, device=model.embed.weight.device)
+        return model(read, n_out=1)[:, 0].float().softmax(-1).cpu()
+
+    def short_answer(first: np.ndarray) -> torch.Tensor:
+        """Chance of the short answer with this token, (n, 1) -> (n,)."""
+        begins = following(prompts).gather(1, torch.as_tensor(first))[:, 0]
+        return begins * following(np.hstack((prompts, first)))[:, task.eos]
+
+    right = task.long(prompts)[:, :1]
+    named, other = short_answer(right), short_answer(1 - right)
+    s = named / (named + other)
+    return 0.5 + (s - 0.5).square().mean().sqrt().item()
 
 
 @dataclass(frozen=True)

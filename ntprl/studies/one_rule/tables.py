@@ -49,6 +49,17 @@ def noisy(noise: float, place: str) -> tuple[Run, ...]:
     return grid(base, p_cot=around(predicted), seed=range(20, 23))
 
 
+def gated(base: PricedRun, times: tuple[float, ...], seeds: range, rounds: int) -> tuple[PricedRun, ...]:
+    """A price so many times the critical one, in groups of eight of which seven are right, by REINFORCE."""
+    base = change(base, **START, algorithm="reinforce", rounds=rounds, eval_every=5, gate=0.875)
+    return tuple(
+        change(base, charged=charged, price=critical * factor, seed=seed)
+        for charged, critical in PRICES.items()
+        for factor in times
+        for seed in seeds
+    )
+
+
 TABLES = (
     Recording(
         "modulus_3",
@@ -315,22 +326,7 @@ TABLES = (
         "gate_alike",
         "A gated price on length, REINFORCE: does P(long) rest where guesses that are all alike let it?",
         CHAPTER,
-        tuple(
-            change(
-                PricedRun(Parity(D)),
-                **START,
-                algorithm="reinforce",
-                rounds=100,
-                eval_every=5,
-                charged=charged,
-                price=critical * times,
-                gate=0.875,
-                seed=seed,
-            )
-            for charged, critical in PRICES.items()
-            for times in (1.5, 3.0)
-            for seed in range(30, 33)
-        ),
+        gated(PricedRun(Parity(D)), times=(1.5, 3.0), seeds=range(30, 33), rounds=100),
         "5 minutes on two CPU cores",
     ),
     # Asked after `gate_alike` (O36 failed too). x_1 is neither a coin nor certain, so guesses are in part alike, by how
@@ -341,23 +337,8 @@ TABLES = (
         "gate_guesses",
         "A gated price on length, REINFORCE: does P(long) rest where guesses, as much alike as they are, let it?",
         CHAPTER,
-        tuple(
-            change(
-                GatedRun(Parity(D)),
-                **START,
-                algorithm="reinforce",
-                rounds=200,
-                eval_every=5,
-                charged=charged,
-                price=critical * times,
-                gate=0.875,
-                seed=seed,
-            )
-            for charged, critical in PRICES.items()
-            for times in (1.5, 2.0, 3.0)
-            for seed in range(50, 53)
-        ),
-        "25 minutes of one crowded CPU core",
+        gated(GatedRun(Parity(D)), times=(1.5, 2.0, 3.0), seeds=range(50, 53), rounds=200),
+        "23 minutes of one crowded CPU core",
     ),
     # Asked after `group_size` (O28 failed by a hair: groups of 32 were slower). 512 answers are 64 prompts in groups of
     # 8 and 16 in groups of 32, and fewer prompts are a noisier gradient, to which AdamW answers with smaller steps.
